@@ -1,0 +1,56 @@
+# Two commands do everything: `make lab` (learn) and `make test` (the whole suite). `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+# A kernel that may not write bytecode recompiles pandas at every start; several kernels share the cores.
+unexport PYTHONDONTWRITEBYTECODE
+export OMP_NUM_THREADS := 1
+export PYTHONHASHSEED := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test .venv my lock store bench picture clean
+
+help:  ## this list
+	@grep -E '^[a-z.]+:.*## ' Makefile | sed -E 's/^([a-z.]+):.*## /  make \1\t/'
+
+lab: .venv my  ## open JupyterLab on notebook 01 of your own copy, in my/
+	$(BIN)/jupyter lab my/01_segmentation.ipynb
+
+test: .venv  ## check style, then run every notebook and every test
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/python -m pytest
+
+my: | .venv
+	@mkdir -p my
+	@for f in notebooks/*.ipynb; do [ -e "my/$${f##*/}" ] || cp "$$f" my/; done
+
+.venv: $(READY)  ## the environment alone
+
+# uv is itself one of the pinned packages: its own lines of requirements.txt bring it in, then it brings the rest.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); \
+	  sys.exit(0 if ok else "The course needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Try: make lab PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv --clear .venv
+	@awk '/^[a-z]/ {keep = /^uv==/} keep' requirements.txt > .venv/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: .venv  ## make requirements.txt anew from the bounds in pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.txt
+
+store: .venv  ## execute every notebook top to bottom and store its outputs
+	$(BIN)/python tools/store_notebooks.py
+
+bench: .venv  ## speed and memory, in one table
+	$(BIN)/python tools/bench.py
+
+picture: .venv  ## draw the README's picture anew
+	$(BIN)/python tools/readme_picture.py
+
+clean:  ## remove the environment and the re-runs; your own copy in my/ stays
+	rm -rf .venv runs

@@ -1,0 +1,95 @@
+"""Simulated experiments: assign, plant an effect, check the ratio of the arms, repeat many times."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from helpers import InputError, segments
+
+OUTCOME = "Spending Score (1-100)"
+ARMS = ("control", "treatment")
+Seed = int | np.random.RandomState | np.random.Generator
+
+
+def simulate_experiment(
+    clustered: pd.DataFrame, target_cluster: int, effect: float = 3.0, noise_sd: float = 5.0, seed: Seed = 42
+) -> pd.DataFrame:
+    """Run one experiment in one cluster: its rows with "group" (control or treatment) and "outcome" (score points).
+
+    outcome = spending score + normal noise + effect for the treated. An integer seed replays NumPy's legacy stream
+    just as the original analysis drew it: first every coin flip, then every noise term. A RandomState or Generator
+    is drawn from where it stands. Raises InputError for an unknown cluster, or fewer than two customers in an arm.
+    """
+    _check_finite(effect=effect, noise_sd=noise_sd)
+    rows = segments.select_cluster(clustered, target_cluster)
+    group, noise = _draw(len(rows), noise_sd, _stream(seed))
+    counts = {arm: int((group == arm).sum()) for arm in ARMS}
+    if min(counts.values()) < 2:
+        raise InputError(
+            f"Cluster {target_cluster} is too small to test: of its {len(rows)} customers, {counts['control']} fell to "
+            f"control and {counts['treatment']} to treatment, and each arm needs at least two.\n"
+            "Choose another target_cluster, fewer clusters, or another seed."
+        )
+    return rows.assign(group=group, outcome=rows[OUTCOME].to_numpy() + noise + effect * (group == "treatment"))
+
+
+def replay_seeds(
+    baseline: ArrayLike, seeds: Iterable[int], effect: float = 3.0, noise_sd: float = 5.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """`simulate_experiment` once for each seed, on a cluster whose scores are `baseline` (n values).
+
+    Returns outcome and treated, each of shape (number of seeds, n); treated is True for the treatment arm.
+    """
+    baseline = np.asarray(baseline, dtype=float)
+    draws = [_draw(len(baseline), noise_sd, np.random.RandomState(seed)) for seed in seeds]
+    treated = np.array([group == "treatment" for group, _ in draws])
+    return baseline + np.array([noise for _, noise in draws]) + effect * treated, treated
+
+
+def simulate_many(
+    baseline: ArrayLike, n_runs: int, effect: float = 3.0, noise_sd: float = 5.0, seed: int | np.random.Generator = 42
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same experiment `n_runs` times in a few array operations, for counting what happens in the long run.
+
+    Same design and same shapes as `replay_seeds`, drawn from one Generator instead of one legacy stream a run.
+    """
+    baseline = np.asarray(baseline, dtype=float)
+    rng = np.random.default_rng(seed)
+    treated = rng.integers(2, size=(n_runs, len(baseline)), dtype=np.uint8).astype(bool)
+    return baseline + rng.normal(0, noise_sd, size=treated.shape) + effect * treated, treated
+
+
+def sample_ratio_p(n_control: int, n_treatment: int, expected_share: float = 0.5) -> float:
+    """p-value of Pearson's chi-square test that the arms have the planned sizes (sample ratio mismatch).
+
+    expected_share: the share of all users planned for control, between 0 and 1.
+    Raises InputError for negative counts, no users at all, or a share outside 0 to 1.
+    """
+    total = n_control + n_treatment
+    if min(n_control, n_treatment) < 0 or not total > 0 or not math.isfinite(total):
+        raise InputError(f"The arms have {n_control} and {n_treatment} users: give two counts, not both zero.")
+    if not 0 < expected_share < 1:
+        raise InputError(f"expected_share is {expected_share}; it must lie between 0 and 1, such as 0.5.")
+    expected = [total * expected_share, total * (1 - expected_share)]
+    return float(stats.chisquare([n_control, n_treatment], expected).pvalue)
+
+
+def _draw(
+    n: int, noise_sd: float, stream: np.random.RandomState | np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    return stream.choice(ARMS, size=n), stream.normal(0, noise_sd, size=n)
+
+
+def _stream(seed: Seed) -> np.random.RandomState | np.random.Generator:
+    return seed if isinstance(seed, (np.random.RandomState, np.random.Generator)) else np.random.RandomState(seed)
+
+
+def _check_finite(effect: float, noise_sd: float) -> None:
+    if not math.isfinite(effect):
+        raise InputError(f"effect is {effect}; give a number of score points, such as 3.0, 0 or -2.")
+    if not (math.isfinite(noise_sd) and noise_sd >= 0):
+        raise InputError(f"noise_sd is {noise_sd}; give a number of score points, 0 or more.")

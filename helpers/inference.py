@@ -1,0 +1,178 @@
+"""Compare two arms: Welch's t-test with absolute and relative lift, and the bootstrap."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from helpers import InputError
+
+BATCH = 2_000_000  # draws held in memory at once by the bootstrap
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two arms compared. lift is mean_treatment - mean_control, relative_lift is lift / mean_control (0.05 is 5 %)."""
+
+    n_control: int
+    n_treatment: int
+    mean_control: float
+    mean_treatment: float
+    sd_control: float
+    sd_treatment: float
+    lift: float
+    ci_low: float
+    ci_high: float
+    t: float
+    df: float
+    p_value: float
+    relative_lift: float
+    relative_ci_low: float
+    relative_ci_high: float
+
+
+def compare_means(control: ArrayLike, treatment: ArrayLike, confidence: float = 0.95) -> Comparison:
+    """Welch's t-test of treatment against control (two-sided), with intervals for absolute and relative lift.
+
+    control, treatment: one value per customer, any lengths of two or more.
+    Raises InputError for arms with blanks, text or fewer than two values, or with no variation at all.
+    """
+    control, treatment = _arm(control, "control"), _arm(treatment, "treatment")
+    summaries = [(float(arm.mean()), float(arm.std(ddof=1)), len(arm)) for arm in (control, treatment)]
+    return compare_means_from_stats(*summaries[0], *summaries[1], confidence)
+
+
+def compare_means_from_stats(
+    mean_c: float, sd_c: float, n_c: int, mean_t: float, sd_t: float, n_t: int, confidence: float = 0.95
+) -> Comparison:
+    """`compare_means` from six numbers: mean, sample standard deviation (ddof 1) and size of each arm.
+
+    Welch (1947) with the Welch-Satterthwaite degrees of freedom; relative interval by Fieller (1954).
+    Raises InputError for sizes below two, negative or missing numbers, or two standard deviations of zero.
+    """
+    _check_confidence(confidence)
+    for arm, mean, sd, n in (("control", mean_c, sd_c, n_c), ("treatment", mean_t, sd_t, n_t)):
+        if not (math.isfinite(n) and n >= 2):
+            raise InputError(f"The {arm} arm has n = {n}; a t-test needs at least two customers in each arm.")
+        if not (math.isfinite(mean) and math.isfinite(sd) and sd >= 0):
+            raise InputError(f"The {arm} arm has mean {mean} and sd {sd}; give two finite numbers, the sd 0 or more.")
+    if sd_c == sd_t == 0:
+        raise InputError("Neither arm varies (both standard deviations are 0), so there is no luck to test against.")
+    var_c, var_t = sd_c**2 / n_c, sd_t**2 / n_t
+    df = (var_c + var_t) ** 2 / (var_c**2 / (n_c - 1) + var_t**2 / (n_t - 1))
+    t, p_value = stats.ttest_ind_from_stats(mean_t, sd_t, n_t, mean_c, sd_c, n_c, equal_var=False)
+    lift, crit = mean_t - mean_c, stats.t.ppf((1 + confidence) / 2, df)
+    half = crit * math.sqrt(var_c + var_t)
+    relative = fieller_interval(mean_c, var_c, mean_t, var_t, crit)
+    return Comparison(
+        n_control=n_c, n_treatment=n_t, mean_control=mean_c, mean_treatment=mean_t, sd_control=sd_c, sd_treatment=sd_t,
+        lift=lift, ci_low=float(lift - half), ci_high=float(lift + half), t=float(t), df=float(df), p_value=float(p_value),
+        relative_lift=lift / mean_c if mean_c else math.nan, relative_ci_low=float(relative[0]),
+        relative_ci_high=float(relative[1]),
+    )  # fmt: skip
+
+
+def fieller_interval(
+    mean_c: ArrayLike, var_c: ArrayLike, mean_t: ArrayLike, var_t: ArrayLike, crit: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interval for mean_t / mean_c - 1, the relative lift (Fieller 1954); numbers or arrays of one shape.
+
+    var_c, var_t: squared standard errors of the two means; crit: the t quantile, such as 1.96. Where the control
+    mean is itself not clearly different from zero the interval is unbounded: -inf, inf.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio, g = np.divide(mean_t, mean_c), crit**2 * np.divide(var_c, np.square(mean_c))
+        half = np.abs(np.divide(crit, mean_c)) * np.sqrt(var_t * (1 - g) + ratio**2 * var_c)
+        low, high = (ratio - half) / (1 - g) - 1, (ratio + half) / (1 - g) - 1
+    bounded = np.isfinite(ratio) & (g < 1)
+    return np.where(bounded, low, -np.inf), np.where(bounded, high, np.inf)
+
+
+def welch_many(outcome: np.ndarray, treated: np.ndarray, confidence: float = 0.95) -> pd.DataFrame:
+    """Welch's test on every row of `outcome` (runs x customers); `treated` is True where the customer was treated.
+
+    Returns one row per run: lift, se, df, p_value, ci_low, ci_high, all nan where an arm has fewer than two.
+    """
+    _check_confidence(confidence)
+    arms = []
+    for chosen in (treated, ~treated):
+        n = chosen.sum(axis=1).astype(float)
+        n[n < 2] = np.nan
+        mean = (outcome * chosen).sum(axis=1) / n
+        spread = np.square((outcome - mean[:, None]) * chosen).sum(axis=1) / (n - 1)
+        arms.append((n, mean, spread / n))
+    (n_t, mean_t, var_t), (n_c, mean_c, var_c) = arms
+    lift, se = mean_t - mean_c, np.sqrt(var_t + var_c)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = (var_t + var_c) ** 2 / (var_t**2 / (n_t - 1) + var_c**2 / (n_c - 1))
+        p_value = 2 * stats.t.sf(np.abs(lift) / se, df)
+        half = stats.t.ppf((1 + confidence) / 2, df) * se
+    columns = {"lift": lift, "se": se, "df": df, "p_value": p_value, "ci_low": lift - half, "ci_high": lift + half}
+    return pd.DataFrame(columns)
+
+
+def bootstrap_ci(
+    control: ArrayLike,
+    treatment: ArrayLike,
+    n_resamples: int = 5000,
+    confidence: float = 0.95,
+    seed: int | np.random.Generator = 42,
+    method: str = "percentile",
+) -> tuple[float, float]:
+    """Bootstrap interval for the lift in means: percentile, basic or BCa (Efron and Tibshirani 1993).
+
+    "percentile" is the vectorised form built in notebook 04, in batches of bounded memory; the other two are
+    `scipy.stats.bootstrap`; BCa leaves out each value in turn, so its time grows with the square of n.
+    Raises InputError as `compare_means` does, and for an unknown method or fewer than 100 resamples.
+    """
+    _check_confidence(confidence)
+    control, treatment = _arm(control, "control"), _arm(treatment, "treatment")
+    if method not in ("percentile", "basic", "BCa"):
+        raise InputError(f"method is {method!r}; choose 'percentile', 'basic' or 'BCa'.")
+    if n_resamples < 100:
+        raise InputError(f"n_resamples is {n_resamples}; fewer than 100 cannot show the tails, 5000 is usual.")
+    rng = np.random.default_rng(seed)
+    if method == "percentile":
+        lifts = _resampled_means(treatment, n_resamples, rng) - _resampled_means(control, n_resamples, rng)
+        low, high = np.quantile(lifts, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return float(low), float(high)
+    if np.ptp(control) == np.ptp(treatment) == 0:
+        raise InputError(f"Neither arm varies, so method {method!r} has nothing to resample.")
+    result = stats.bootstrap(
+        (treatment, control), lambda t, c, axis: t.mean(axis=axis) - c.mean(axis=axis), n_resamples=n_resamples,
+        batch=max(1, BATCH // max(len(control), len(treatment))), confidence_level=confidence, method=method, rng=rng,
+    )  # fmt: skip
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def _resampled_means(arm: np.ndarray, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """The mean of each of `n_resamples` resamples, drawn with indices of the smallest integer type that fits."""
+    n, rows = len(arm), max(1, BATCH // len(arm))
+    small = np.min_scalar_type(n - 1)
+    sizes = [min(rows, n_resamples - start) for start in range(0, n_resamples, rows)]
+    return np.concatenate([arm[rng.integers(n, size=(size, n), dtype=small)].mean(axis=1) for size in sizes])
+
+
+def _arm(values: ArrayLike, name: str) -> np.ndarray:
+    try:
+        arm = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"The {name} arm has values that are not numbers. Pass one number per customer.") from None
+    if arm.ndim != 1:
+        raise InputError(f"The {name} arm has {arm.ndim} dimensions. Pass one row of numbers, one per customer.")
+    if bad := int((~np.isfinite(arm)).sum()):
+        where = int(np.argmin(np.isfinite(arm)))
+        raise InputError(
+            f"The {name} arm has {bad} blank or infinite values (the first at position {where}). Mend them."
+        )
+    if len(arm) < 2:
+        raise InputError(f"The {name} arm has {len(arm)} customers; each arm needs at least two.")
+    return arm
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence is {confidence}; it must lie between 0 and 1, such as 0.95.")

@@ -1,0 +1,99 @@
+"""Sentences from results, right in every case: signs, plurals, unbounded intervals, and verdicts."""
+
+import math
+from html import escape
+
+from IPython.display import display
+
+from helpers import InputError
+from helpers.inference import Comparison
+
+GAIN, LOSS = "clear gain", "clear loss"
+TOO_SMALL, OPEN = "no gain worth having", "too uncertain to tell"
+
+
+def number(x: float, digits: int = 2, sign: bool = False) -> str:
+    """A number for a sentence: thousands separated, no negative zero, a plus on demand, words for inf and nan."""
+    if math.isnan(x):
+        return "undefined"
+    if math.isinf(x):
+        return "unbounded"
+    rounded = round(x, digits) + 0.0
+    return f"{rounded:{'+' if sign and rounded else ''},.{digits}f}"
+
+
+def percent(share: float, digits: int = 1, sign: bool = False) -> str:
+    """A share as per cent: 0.046 gives "4.6 %"."""
+    return number(100 * share, digits, sign) + (" %" if math.isfinite(share) else "")
+
+
+def interval(low: float, high: float, digits: int = 2, as_percent: bool = False) -> str:
+    """Both ends with their signs, "-2.90 to +10.33"; "unbounded" when either end is infinite."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "unbounded"
+    ends = [percent(x, digits, sign=True) if as_percent else number(x, digits, sign=True) for x in (low, high)]
+    return " to ".join(ends)
+
+
+def count(n: float, noun: str, plural: str | None = None) -> str:
+    """A whole number with its noun: "1 customer", "2,000 customers"."""
+    return f"{n:,.0f} {noun if round(n) == 1 else plural or noun + 's'}"
+
+
+def p_value(p: float) -> str:
+    """ "p = 0.2993", or "p < 0.0001" when that is all four digits can say."""
+    return "p < 0.0001" if p < 0.00005 else f"p = {p:.4f}"
+
+
+def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
+    """What an interval for the lift says, in one of four labels.
+
+    A gain or a loss is clear when zero lies outside the interval. Otherwise, if even the upper end is below `worth`,
+    the smallest lift worth having (above 0), there is no gain worth having; else it is too uncertain to tell.
+    """
+    if not worth > 0:
+        raise InputError(f"worth is {worth}; give the smallest lift worth having, a number above 0.")
+    if low > 0:
+        return GAIN
+    if high < 0:
+        return LOSS
+    return TOO_SMALL if high < worth else OPEN
+
+
+def verdict(result: Comparison, worth: float = 1.0, unit: str = "points") -> str:
+    """The verdict on one experiment in two sentences: what was seen, and what it lets us say."""
+    low, high = result.ci_low, result.ci_high
+    seen = (
+        f"Treatment minus control is {number(result.lift, sign=True)} {unit} "
+        f"(interval {interval(low, high)}, {p_value(result.p_value)})"
+    )
+    least = f"{number(worth)} {unit}"
+    match verdict_label(low, high, worth):
+        case "clear gain" if low >= worth:
+            said = f"A clear gain, and one worth having: the whole interval is at {least} or more."
+        case "clear gain" if high < worth:
+            said = f"A clear gain, but too small to be worth having: the whole interval is below {least}."
+        case "clear gain":
+            said = f"A clear gain; whether it reaches the {least} worth having is still open."
+        case "clear loss":
+            said = "A clear loss: the whole interval is below zero."
+        case "no gain worth having":
+            said = f"No gain worth having: zero is inside the interval and even its upper end is below {least}."
+        case _:
+            said = (
+                f"Too uncertain to tell: the interval holds zero, and also lifts of {least} or more. "
+                "That is a lack of information, not evidence of no effect."
+            )
+    return f"{seen}. {said}"
+
+
+def say(*sentences: str) -> None:
+    """Display sentences as text of the page, so that computed words read like typed ones."""
+    text = " ".join(sentences)
+    display({"text/markdown": text.replace("$", r"\$"), "text/plain": text}, raw=True)
+
+
+def answer(text: str, summary: str = "Show the answer") -> None:
+    """Display a computed answer, folded until the reader clicks on it."""
+    html = f"<details><summary>{escape(summary)}</summary><p>{escape(text)}</p></details>"
+    display({"text/html": html, "text/plain": f"{summary}: {text}"}, raw=True)
