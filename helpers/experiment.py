@@ -12,7 +12,8 @@ from helpers import InputError, segments
 
 OUTCOME = "Spending Score (1-100)"
 ARMS = ("control", "treatment")
-Seed = int | np.random.RandomState | np.random.Generator
+Stream = np.random.RandomState | np.random.Generator
+Seed = int | Stream
 
 
 def simulate_experiment(
@@ -78,13 +79,11 @@ def sample_ratio_p(n_control: int, n_treatment: int, expected_share: float = 0.5
     return float(stats.chisquare([n_control, n_treatment], expected).pvalue)
 
 
-def _draw(
-    n: int, noise_sd: float, stream: np.random.RandomState | np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _draw(n: int, noise_sd: float, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
     return stream.choice(ARMS, size=n), stream.normal(0, noise_sd, size=n)
 
 
-def _stream(seed: Seed) -> np.random.RandomState | np.random.Generator:
+def _stream(seed: Seed) -> Stream:
     return seed if isinstance(seed, (np.random.RandomState, np.random.Generator)) else np.random.RandomState(seed)
 
 

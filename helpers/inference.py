@@ -69,9 +69,9 @@ def compare_means_from_stats(
     relative = fieller_interval(mean_c, var_c, mean_t, var_t, crit)
     return Comparison(
         n_control=n_c, n_treatment=n_t, mean_control=mean_c, mean_treatment=mean_t, sd_control=sd_c, sd_treatment=sd_t,
-        lift=lift, ci_low=float(lift - half), ci_high=float(lift + half), t=float(t), df=float(df), p_value=float(p_value),
-        relative_lift=lift / mean_c if mean_c else math.nan, relative_ci_low=float(relative[0]),
-        relative_ci_high=float(relative[1]),
+        lift=lift, ci_low=float(lift - half), ci_high=float(lift + half), t=float(t), df=float(df),
+        p_value=float(p_value), relative_lift=lift / mean_c if mean_c else math.nan,
+        relative_ci_low=float(relative[0]), relative_ci_high=float(relative[1]),
     )  # fmt: skip
 
 

@@ -51,11 +51,11 @@ def execute(notebook: nbformat.NotebookNode, folder: Path, on_cell: Callable[...
     NotebookClient(notebook, config=config, resources=resources, on_cell_executed=on_cell, **options).execute()
 
 
-def preview(customers: str | None, n_clusters: int, target_cluster: int, effect: float, seed: int) -> str:
+def preview(customers_file: str | None, n_clusters: int, target_cluster: int, effect: float, seed: int) -> str:
     """Do the run's arithmetic without notebooks: its verdict in a line, or the InputError that the run would meet."""
     if not 0 <= seed < 2**32:
         raise InputError(f"--seed is {seed}; give a whole number from 0 to {2**32 - 1}.")
-    clustered = segments.cluster_customers(data.load_customers(customers), n_clusters)
+    clustered = segments.cluster_customers(data.load_customers(customers_file), n_clusters)
     arms = experiment.simulate_experiment(clustered, target_cluster, effect, seed=seed).groupby("group")["outcome"]
     result = inference.compare_means(arms.get_group("control"), arms.get_group("treatment"))
     row = segments.profile_clusters(clustered).loc[target_cluster]
@@ -81,7 +81,7 @@ def rerun(out: Path, knobs: dict[str, object]) -> None:
                     nbformat.write(notebook, Path(workshop) / name)
             out.mkdir(exist_ok=True)
             for path in Path(workshop).iterdir():
-                os.replace(path, out / path.name)
+                path.replace(out / path.name)
     except OSError as error:
         raise InputError(f"Cannot write to {out} ({error.strerror}). Choose another folder with --out.") from None
     except CellExecutionError as error:
