@@ -1,5 +1,6 @@
 """Load customers and check them: every refusal says which column, which row, and what to do."""
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -33,26 +34,37 @@ def load_customers(path: str | Path | None = None) -> pd.DataFrame:
 
     for name in COLUMNS:
         blank = table[name].isna() | (table[name].astype(str).str.strip() == "")
-        _refuse(blank, path, table[name], "is blank: fill it in or take the row out")
-    _refuse(table["CustomerID"].duplicated(), path, table["CustomerID"], "stands there twice: one row for a customer")
+        _refuse(blank, path, table[name], "the value is blank: fill it in or take the row out")
+    again = table["CustomerID"].duplicated()
+    _refuse(again, path, table["CustomerID"], "{value} stands there twice: keep one row for a customer")
     for name, (low, high) in RANGES.items():
         numbers = pd.to_numeric(table[name].astype(str), errors="coerce")
-        _refuse(numbers.isna(), path, table[name], "is not a number: write digits, such as 42")
-        _refuse(~numbers.between(low, high), path, table[name], f"is impossible: it must lie from {low} to {high:,}")
+        _refuse(numbers.isna(), path, table[name], "{value} is not a number: write digits, such as 42")
+        _refuse(
+            ~numbers.between(low, high),
+            path,
+            table[name],
+            f"{{value}} is impossible: use a number from {low} to {high:,}",
+        )
         table[name] = numbers
     return table[[*COLUMNS, *(name for name in table if name not in COLUMNS)]]
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, encoding="utf-8-sig").rename(columns=str.strip)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(path, encoding="utf-8-sig", index_col=False).rename(columns=str.strip)
+    except pd.errors.ParserWarning:
+        raise InputError(f"{path.name} has more values in a row than names in its first line. Add the name.") from None
     except FileNotFoundError:
         raise InputError(f"There is no file {path}. Check the spelling, or give the whole path.") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path.name} cannot be read as a table ({reason}). Save it as CSV, utf-8.") from None
-    if not isinstance(table.index, pd.RangeIndex):
-        raise InputError(f"{path.name} has more values in a row than names in its first line. Add the missing name.")
+    twice = [name for name in COLUMNS if list(table.columns).count(name) > 1 or f"{name}.1" in table]
+    if twice:  # pandas calls the second Age "Age.1"
+        raise InputError(f"{path.name} has the column {_names(twice)} more than once. Keep one of them.")
     return table if "Gender" in table else table.rename(columns={"Genre": "Gender"})
 
 
@@ -61,7 +73,8 @@ def _refuse(bad: pd.Series, path: Path, values: pd.Series, fault: str) -> None:
     if bad.any():
         row = int(bad.to_numpy().argmax())
         more = f" ({int(bad.sum())} such rows in all)" if bad.sum() > 1 else ""
-        raise InputError(f"{path.name}, column {values.name}, row {row + 1}: {values.iloc[row]!s} {fault}{more}.")
+        fault = fault.format(value=values.iloc[row])
+        raise InputError(f"{path.name}, column {values.name}, row {row + 1}: {fault}{more}.")
 
 
 def _names(columns: list[str] | pd.Index) -> str:

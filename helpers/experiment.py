@@ -1,6 +1,5 @@
 """Simulated experiments: assign, plant an effect, check the ratio of the arms, repeat many times."""
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from helpers import InputError, segments
+from helpers import InputError, check_seed, is_number, segments
 
 OUTCOME = "Spending Score (1-100)"
 ARMS = ("control", "treatment")
@@ -45,7 +44,10 @@ def replay_seeds(
 
     Returns outcome and treated, each of shape (number of seeds, n); treated is True for the treatment arm.
     """
+    _check_finite(effect=effect, noise_sd=noise_sd)
     baseline = np.asarray(baseline, dtype=float)
+    if not (seeds := list(seeds)):
+        raise InputError("There is no seed to replay; give some, such as range(1000).")
     draws = [_draw(len(baseline), noise_sd, np.random.RandomState(seed)) for seed in seeds]
     treated = np.array([group == "treatment" for group, _ in draws])
     return baseline + np.array([noise for _, noise in draws]) + effect * treated, treated
@@ -58,6 +60,7 @@ def simulate_many(
 
     Same design and same shapes as `replay_seeds`, drawn from one Generator instead of one legacy stream a run.
     """
+    _check_finite(effect=effect, noise_sd=noise_sd)
     baseline = np.asarray(baseline, dtype=float)
     rng = np.random.default_rng(seed)
     treated = rng.integers(2, size=(n_runs, len(baseline)), dtype=np.uint8).astype(bool)
@@ -70,13 +73,13 @@ def sample_ratio_p(n_control: int, n_treatment: int, expected_share: float = 0.5
     expected_share: the share of all users planned for control, between 0 and 1.
     Raises InputError for negative counts, no users at all, or a share outside 0 to 1.
     """
-    total = n_control + n_treatment
-    if min(n_control, n_treatment) < 0 or not total > 0 or not math.isfinite(total):
+    counts = [n_control, n_treatment]
+    if not all(is_number(n) and n >= 0 for n in counts) or sum(counts) == 0:
         raise InputError(f"The arms have {n_control} and {n_treatment} users: give two counts, not both zero.")
-    if not 0 < expected_share < 1:
+    if not (is_number(expected_share) and 0 < expected_share < 1):
         raise InputError(f"expected_share is {expected_share}; it must lie between 0 and 1, such as 0.5.")
-    expected = [total * expected_share, total * (1 - expected_share)]
-    return float(stats.chisquare([n_control, n_treatment], expected).pvalue)
+    expected = [sum(counts) * expected_share, sum(counts) * (1 - expected_share)]
+    return float(stats.chisquare(counts, expected).pvalue)
 
 
 def _draw(n: int, noise_sd: float, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
@@ -84,11 +87,14 @@ def _draw(n: int, noise_sd: float, stream: Stream) -> tuple[np.ndarray, np.ndarr
 
 
 def _stream(seed: Seed) -> Stream:
-    return seed if isinstance(seed, (np.random.RandomState, np.random.Generator)) else np.random.RandomState(seed)
+    if isinstance(seed, (np.random.RandomState, np.random.Generator)):
+        return seed
+    check_seed(seed)
+    return np.random.RandomState(seed)
 
 
 def _check_finite(effect: float, noise_sd: float) -> None:
-    if not math.isfinite(effect):
-        raise InputError(f"effect is {effect}; give a number of score points, such as 3.0, 0 or -2.")
-    if not (math.isfinite(noise_sd) and noise_sd >= 0):
-        raise InputError(f"noise_sd is {noise_sd}; give a number of score points, 0 or more.")
+    if not is_number(effect):
+        raise InputError(f"effect is {effect!r}; give a number of score points, such as 3.0, 0 or -2.")
+    if not (is_number(noise_sd) and noise_sd >= 0):
+        raise InputError(f"noise_sd is {noise_sd!r}; give a number of score points, 0 or more.")

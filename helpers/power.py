@@ -9,7 +9,7 @@ import math
 import numpy as np
 from scipy import optimize, stats
 
-from helpers import InputError
+from helpers import InputError, is_number
 
 
 def power(n_per_group: float, effect: float, sd: float, alpha: float = 0.05) -> float:
@@ -58,13 +58,13 @@ def _smallest(rising, target: float, start: float) -> float:
 
 
 def _check(sd: float, alpha: float, target: float = 0.8, n_per_group: float = 2, effect: float = 0.0) -> None:
-    if not (math.isfinite(sd) and sd > 0):
+    if not (is_number(sd) and sd > 0):
         raise InputError(f"sd is {sd}; give the standard deviation inside an arm, a number above 0.")
-    if not 0 < alpha < 1:
+    if not (is_number(alpha) and 0 < alpha < 1):
         raise InputError(f"alpha is {alpha}; it must lie between 0 and 1, such as 0.05.")
-    if not alpha < target < 1:
+    if not (is_number(target) and alpha < target < 1):
         raise InputError(f"power is {target}; it must lie above alpha ({alpha}) and below 1, such as 0.8.")
-    if not (math.isfinite(n_per_group) and n_per_group >= 2):
+    if not (is_number(n_per_group) and n_per_group >= 2):
         raise InputError(f"n_per_group is {n_per_group}; a t-test needs at least 2 customers in each group.")
-    if not math.isfinite(effect):
+    if not is_number(effect):
         raise InputError(f"effect is {effect}; give a number in the unit of the outcome, such as 3.0.")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 from traitlets.config import Config
 
@@ -53,8 +53,6 @@ def execute(notebook: nbformat.NotebookNode, folder: Path, on_cell: Callable[...
 
 def preview(customers_file: str | None, n_clusters: int, target_cluster: int, effect: float, seed: int) -> str:
     """Do the run's arithmetic without notebooks: its verdict in a line, or the InputError that the run would meet."""
-    if not 0 <= seed < 2**32:
-        raise InputError(f"--seed is {seed}; give a whole number from 0 to {2**32 - 1}.")
     clustered = segments.cluster_customers(data.load_customers(customers_file), n_clusters)
     arms = experiment.simulate_experiment(clustered, target_cluster, effect, seed=seed).groupby("group")["outcome"]
     result = inference.compare_means(arms.get_group("control"), arms.get_group("treatment"))
@@ -70,22 +68,24 @@ def rerun(out: Path, knobs: dict[str, object]) -> None:
         raise InputError(f"--out {out} is a file; give the name of a folder.")
     notebooks = {path.name: nbformat.read(path, as_version=4) for path in notebook_files()}
     cells = sum(cell.cell_type == "code" for notebook in notebooks.values() for cell in notebook.cells)
+    nearest = next(folder for folder in out.parents if folder.is_dir())
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfinished-") as workshop:
+        with tempfile.TemporaryDirectory(dir=nearest, prefix=".unfinished-") as workshop:
             with tqdm(total=cells, unit="cell", file=sys.stderr) as bar:
                 for name, notebook in notebooks.items():
                     bar.set_description(name.removesuffix(".ipynb"))
                     set_knobs(notebook, knobs)
                     execute(notebook, Path(workshop), on_cell=lambda **_: bar.update())
                     nbformat.write(notebook, Path(workshop) / name)
-            out.mkdir(exist_ok=True)
+            out.mkdir(parents=True, exist_ok=True)
             for path in Path(workshop).iterdir():
                 path.replace(out / path.name)
-    except OSError as error:
-        raise InputError(f"Cannot write to {out} ({error.strerror}). Choose another folder with --out.") from None
     except CellExecutionError as error:
         raise InputError(f"{name} stopped and nothing was written. {error.ename}: {error.evalue}") from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise InputError(f"{name} did not finish ({type(error).__name__}); nothing was written. Try again.") from None
+    except OSError as error:
+        raise InputError(f"Cannot write to {out} ({error.strerror}). Choose another folder with --out.") from None
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
 
-from helpers import InputError
+from helpers import InputError, check_seed, is_number
 
 DEFAULT_FEATURES = ("Age", "Annual Income (k$)", "Spending Score (1-100)")
 AGE_BANDS = ("under 30", "30 to 39", "40 and over")
@@ -32,27 +32,30 @@ def cluster_customers(
     of rows in the file nor the release of scikit-learn decides a number. seed: where k-means starts its ten tries.
     Raises InputError for unknown or non-numeric features and for more clusters than different customers.
     """
-    features = list(features)
-    if unknown := [name for name in features if name not in customers]:
-        raise InputError(f"There is no column {unknown[0]!r} to cluster on. Choose from: {', '.join(customers)}.")
-    table = customers[features]
+    features = [features] if isinstance(features, str) else list(features)
+    if unknown := [name for name in features if name not in customers] or not features:
+        missing = f"no column {unknown[0]!r}" if features else "no feature"
+        raise InputError(f"There is {missing} to cluster on. Choose from: {', '.join(map(str, customers))}.")
+    check_seed(seed)
+    table = customers[features].reset_index(drop=True)
     for name in features:
-        if not pd.api.types.is_numeric_dtype(table[name]) or table[name].isna().any():
-            raise InputError(
-                f"Column {name!r} has text or blanks, so it cannot be clustered on. Leave it out or mend it."
-            )
+        if not (pd.api.types.is_numeric_dtype(table[name]) and np.isfinite(table[name].astype(float)).all()):
+            raise InputError(f"Column {name!r} has text, blanks or infinite values. Leave it out or mend it.")
     different = len(table.drop_duplicates())
-    if isinstance(n_clusters, bool) or int(n_clusters) != n_clusters or not 1 <= n_clusters <= different:
+    if different == 0:
+        raise InputError("The table has no customers, so there is nothing to cluster.")
+    if not (is_number(n_clusters, whole=True) and 1 <= n_clusters <= different):
         raise InputError(
-            f"n_clusters is {n_clusters}; it must be a whole number from 1 to {different}, "
+            f"n_clusters is {n_clusters!r}; it must be a whole number from 1 to {different}, "
             f"as many as there are different customers ({len(table)} rows)."
         )
     ordered = table.sort_values(features)
     scaled = StandardScaler().fit_transform(ordered)
-    labels = KMeans(n_clusters=int(n_clusters), n_init=10, random_state=seed).fit_predict(scaled)
+    labels = KMeans(n_clusters=n_clusters, n_init=10, random_state=seed).fit_predict(scaled)
     means = ordered.groupby(labels).mean().sort_values(features)
     number = pd.Series(range(len(means)), index=means.index)
-    return customers.assign(Cluster=pd.Series(number.loc[labels].to_numpy(), index=ordered.index))
+    in_file_order = pd.Series(number.loc[labels].to_numpy(), index=ordered.index).sort_index()
+    return customers.assign(Cluster=in_file_order.to_numpy())
 
 
 def profile_clusters(clustered: pd.DataFrame) -> pd.DataFrame:
@@ -77,5 +80,5 @@ def select_cluster(clustered: pd.DataFrame, target_cluster: int) -> pd.DataFrame
     rows = clustered[clustered["Cluster"] == target_cluster]
     if rows.empty:
         numbers = ", ".join(str(number) for number in sorted(clustered["Cluster"].unique()))
-        raise InputError(f"There is no cluster {target_cluster}. Set target_cluster to one of: {numbers}.")
+        raise InputError(f"There is no cluster {target_cluster!r}. Set target_cluster to one of: {numbers}.")
     return rows.copy()

@@ -5,7 +5,7 @@ from html import escape
 
 from IPython.display import display
 
-from helpers import InputError
+from helpers import InputError, is_number
 from helpers.inference import Comparison
 
 GAIN, LOSS = "clear gain", "clear loss"
@@ -41,8 +41,17 @@ def count(n: float, noun: str, plural: str | None = None) -> str:
 
 
 def p_value(p: float) -> str:
-    """ "p = 0.2993", or "p < 0.0001" when that is all four digits can say."""
-    return "p < 0.0001" if p < 0.00005 else f"p = {p:.4f}"
+    """ "p = 0.2993", or "p < 0.0001" when that is all four digits can say; never rounded onto 0.05."""
+    return "p < 0.0001" if p < 0.00005 else f"p = {p:.{_digits((p,), (0.05,), least=4)}f}"
+
+
+def _digits(values: tuple[float, ...], borders: tuple[float, ...], least: int = 2) -> int:
+    """The fewest digits, `least` or more, at which rounding moves no value onto or across a border."""
+    for digits in range(least, 12):
+        pairs = [(x, round(x, digits), border) for x in values for border in borders]
+        if all((x < border, x > border) == (r < border, r > border) for x, r, border in pairs):
+            return digits
+    return 12
 
 
 def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
@@ -51,8 +60,8 @@ def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
     A gain or a loss is clear when zero lies outside the interval. Otherwise, if even the upper end is below `worth`,
     the smallest lift worth having (above 0), there is no gain worth having; else it is too uncertain to tell.
     """
-    if not worth > 0:
-        raise InputError(f"worth is {worth}; give the smallest lift worth having, a number above 0.")
+    if not (is_number(worth) and worth > 0):
+        raise InputError(f"worth is {worth!r}; give the smallest lift worth having, a number above 0.")
     if low > 0:
         return GAIN
     if high < 0:
@@ -63,9 +72,10 @@ def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
 def verdict(result: Comparison, worth: float = 1.0, unit: str = "points") -> str:
     """The verdict on one experiment in two sentences: what was seen, and what it lets us say."""
     low, high = result.ci_low, result.ci_high
+    ends = interval(low, high, _digits((low, high), (0.0, worth)))
     seen = (
         f"Treatment minus control is {number(result.lift, sign=True)} {unit} "
-        f"(interval {interval(low, high)}, {p_value(result.p_value)})"
+        f"(interval {ends}, {p_value(result.p_value)})"
     )
     least = f"{number(worth)} {unit}"
     match verdict_label(low, high, worth):
@@ -95,5 +105,6 @@ def say(*sentences: str) -> None:
 
 def answer(text: str, summary: str = "Show the answer") -> None:
     """Display a computed answer, folded until the reader clicks on it."""
-    html = f"<details><summary>{escape(summary)}</summary><p>{escape(text)}</p></details>"
+    inside = f"<summary>{escape(summary)}</summary><p>{escape(text).replace('$', '&#36;')}</p>"
+    html = f'<details class="mathjax_ignore tex2jax_ignore">{inside}</details>'
     display({"text/html": html, "text/plain": f"{summary}: {text}"}, raw=True)

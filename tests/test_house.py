@@ -1,0 +1,282 @@
+"""House rules: thin helpers, one list of dependencies, hashed pins, no traces of anybody's machine."""
+
+import ast
+import io
+import re
+import subprocess
+import tokenize
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULE_LIMIT, FUNCTION_LIMIT, HELPERS_LIMIT = 160, 40, 900
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+# The size of the helpers
+
+
+def code_lines(source):
+    """Numbers of the lines that hold code: no blank lines, comments or docstrings."""
+    silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in silent:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node
+        ):
+            lines.difference_update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return lines
+
+
+def size_faults(sources):
+    """What is too long, in words; sources maps file names to their text."""
+    faults, total = [], 0
+    for name, source in sources.items():
+        lines = code_lines(source)
+        total += len(lines)
+        if len(lines) >= MODULE_LIMIT:
+            faults.append(f"{name} has {len(lines)} lines")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = len(lines & set(range(node.lineno, node.end_lineno + 1)))
+                if length >= FUNCTION_LIMIT:
+                    faults.append(f"{name}: {node.name} has {length} lines")
+    return [*faults, f"all have {total} lines"] if total >= HELPERS_LIMIT else faults
+
+
+def test_helpers_are_thin():
+    assert size_faults({path.name: path.read_text(encoding="utf-8") for path in (ROOT / "helpers").rglob("*.py")}) == []
+
+
+COUNTED = '''"""Two
+lines."""
+
+# note
+x = """two
+lines"""  # note
+
+
+def f():
+    """Said."""
+
+    return (
+        x
+    )
+'''
+
+
+def test_only_code_counts():
+    assert code_lines(COUNTED) == {5, 6, 9, 12, 13, 14}
+
+
+def test_fat_helpers_are_caught():
+    statements = "    x = 1\n" * 39
+    assert size_faults({"a.py": f"def f():\n{statements}"}) == ["a.py: f has 40 lines"]
+    assert size_faults({"a.py": f"def f():\n{statements[:-10]}"}) == []
+    assert size_faults({"a.py": "x = 1\n" * 160}) == ["a.py has 160 lines"]
+    assert size_faults({f"{i}.py": "x = 1\n" * 150 for i in range(6)}) == ["all have 900 lines"]
+
+
+# Dependencies: pyproject.toml bounds them, requirements.txt pins all, environment.yml serves conda
+
+
+def direct_dependencies(pyproject):
+    project = tomllib.loads(pyproject)["project"]
+    listed = project["dependencies"] + project["optional-dependencies"]["test"]
+    return {found.name.lower(): found for found in map(Requirement, listed)}
+
+
+def pinned(requirements):
+    return dict(re.findall(r"^([\w.-]+)==([\w.!+]+)", requirements.lower(), flags=re.MULTILINE))
+
+
+def requirements_faults(requirements):
+    faults = []
+    for entry in re.split(r"\n(?=\S)", requirements.strip()):
+        first, *rest = entry.splitlines()
+        if first.startswith("#"):
+            continue
+        if not re.match(r"[a-z0-9][a-z0-9.-]*==[\w.!+]+( ; [^:]+)? \\$", first):
+            faults.append(f"not a plain pin: {first}")
+        elif not any(re.fullmatch(r"\s+--hash=sha256:[0-9a-f]{64}( \\)?", line) for line in rest):
+            faults.append(f"no hash: {first}")
+    faults += [
+        f"an address: {line}" for line in requirements.splitlines() if re.search(r"://|index|--find-links", line)
+    ]
+    names = re.findall(r"^[\w.-]+(?===)", requirements, flags=re.MULTILINE)
+    unmarked = set(re.findall(r"^([\w.-]+)==[^;\n]*$", requirements, flags=re.MULTILINE))
+    return faults + [f"twice: {name}" for name in sorted(unmarked) if names.count(name) > 1]
+
+
+def bound_faults(pyproject, requirements):
+    """One pin, inside its bounds, for every direct dependency: one set of versions makes one set of stored outputs."""
+    faults = []
+    for name, need in direct_dependencies(pyproject).items():
+        pins = re.findall(rf"^{re.escape(name)}==([\w.!+]+)", requirements.lower(), flags=re.MULTILINE)
+        if len(pins) != 1 or not need.specifier.contains(pins[0]):
+            faults.append(f"{need} does not admit {' and '.join(pins) or 'nothing'}")
+    return faults
+
+
+def environment_faults(environment, pyproject, requirements):
+    """environment.yml must list the direct dependencies, and them alone, at the pinned versions."""
+    listed = yaml.safe_load(environment)
+    faults = [] if listed["channels"] == ["conda-forge", "nodefaults"] else [f"channels {listed['channels']}"]
+    conda = {}
+    for item in listed["dependencies"]:
+        if isinstance(item, dict):
+            faults += [f"pip installs {x}" for x in item.get("pip", [item]) if x != "-e ."]
+        elif item != "pip" and not re.fullmatch(r"[a-z0-9_.-]+=[^=<>*]+", item):
+            faults.append(f"not name=version: {item}")
+        else:
+            name, _, version = item.partition("=")
+            conda[name] = version
+
+    python = conda.pop("python", "0")
+    if python not in SpecifierSet(tomllib.loads(pyproject)["project"]["requires-python"]):
+        faults.append(f"python {python}")
+    wanted, pins = direct_dependencies(pyproject).keys() - {"uv"}, pinned(requirements)
+    faults += [f"lacks {name}" for name in sorted(wanted - conda.keys())]
+    faults += [f"has {name}" for name in sorted(conda.keys() - wanted - {"pip", "make"})]
+    return faults + [
+        f"{name} is not {pins[name]}" for name in sorted(wanted & conda.keys()) if conda[name] != pins.get(name)
+    ]
+
+
+def test_requirements_are_pinned_and_hashed():
+    assert requirements_faults(read("requirements.txt")) == []
+
+
+def test_pyproject_admits_every_pin():
+    assert bound_faults(read("pyproject.toml"), read("requirements.txt")) == []
+
+
+def test_environment_yml_serves_the_same_versions():
+    assert environment_faults(read("environment.yml"), read("pyproject.toml"), read("requirements.txt")) == []
+
+
+HASH = "a" * 64
+REQUIREMENTS = f"""numpy==2.4.1 \\
+    --hash=sha256:{HASH} \\
+    --hash=sha256:{HASH}
+    # via pandas
+appnope==1.0 ; sys_platform == 'darwin' \\
+    --hash=sha256:{HASH}
+pytest==9.2.0 \\
+    --hash=sha256:{HASH}
+uv==0.9.1 \\
+    --hash=sha256:{HASH}
+"""
+PYPROJECT = """[project]
+requires-python = ">=3.11,<3.14"
+dependencies = ["NumPy>=2.4,<2.5"]
+[project.optional-dependencies]
+test = ["pytest>=9,<10", "uv>=0.9,<1"]
+"""
+ENVIRONMENT = """name: course
+channels: [conda-forge, nodefaults]
+dependencies: [python=3.13, numpy=2.4.1, pytest=9.2.0, pip, make=4.4, {pip: ["-e ."]}]
+"""
+
+
+def test_good_dependency_files_pass():
+    assert requirements_faults(REQUIREMENTS) == []
+    assert bound_faults(PYPROJECT, REQUIREMENTS) == []
+    assert environment_faults(ENVIRONMENT, PYPROJECT, REQUIREMENTS) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (f"pytest==9.2.0 \\\n    --hash=sha256:{HASH}\n", "pytest==9.2.0 \\\n    # via me\n", "no hash: pytest==9.2.0"),
+        ("numpy==2.4.1", "numpy>=2.4", "not a plain pin"),
+        ("numpy==2.4.1 \\", "numpy @ https://example.org/numpy.whl \\", "an address"),
+        ("numpy==2.4.1", "--index-url https://example.org\nnumpy==2.4.1", "an address"),
+        ("appnope==1.0", "numpy==1.0", "twice: numpy"),
+    ],
+)
+def test_loose_requirements_are_caught(old, new, fault):
+    assert old in REQUIREMENTS
+    assert fault in "\n".join(requirements_faults(REQUIREMENTS.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("pin", "fault"),
+    [
+        ("numpy==2.5.0", "does not admit 2.5.0"),
+        ("scipy==1.17.0", "does not admit nothing"),
+        ("numpy==2.4.0 ; python_version < '3.12'\nnumpy==2.4.1", "does not admit 2.4.0 and 2.4.1"),
+    ],
+)
+def test_pins_out_of_bounds_are_caught(pin, fault):
+    assert fault in "\n".join(bound_faults(PYPROJECT, REQUIREMENTS.replace("numpy==2.4.1", pin)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("nodefaults", "defaults", "channels"),
+        ("[conda-forge, nodefaults]", "[nodefaults, conda-forge]", "channels"),
+        ("python=3.13", "python=3.14", "python 3.14"),
+        ("python=3.13, ", "", "python 0"),
+        ("numpy=2.4.1", "numpy=2.4.0", "numpy is not 2.4.1"),
+        ("numpy=2.4.1", "numpy>=2.4.1", "not name=version: numpy>=2.4.1"),
+        ("numpy=2.4.1", "numpy", "not name=version: numpy"),
+        ("pytest=9.2.0, ", "", "lacks pytest"),
+        ("make=4.4", "seaborn=0.13", "has seaborn"),
+        ("-e .", "-e .[test]", "pip installs -e .[test]"),
+        (
+            "-e .",
+            "--no-deps -e .",
+            "pip installs --no-deps",
+        ),  # conda writes a file of it, where pip knows no such option
+    ],
+)
+def test_a_strange_environment_is_caught(old, new, fault):
+    assert old in ENVIRONMENT
+    assert fault in "\n".join(environment_faults(ENVIRONMENT.replace(old, new), PYPROJECT, REQUIREMENTS))
+
+
+# Traces of a machine
+
+MACHINE_PATH = re.compile(r"/(?:work|root|home|tmp)/|\b[A-Z]:\\+Users\\+")
+PICTURE = re.compile(r"[A-Za-z0-9+/=]{400,}")  # stored pictures may hold any four letters
+
+
+def machine_paths(text):
+    return MACHINE_PATH.findall(PICTURE.sub("", text))
+
+
+def committed_files():
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs git and a clone: a folder without history does not say which files are committed")
+    return [ROOT / name for name in listed.decode("utf-8").split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_committed_file_names_somebodys_folders():
+    faults = {}
+    for path in committed_files():
+        content = path.read_bytes()
+        if b"\0" not in content and (found := machine_paths(content.decode("utf-8"))):
+            faults[str(path.relative_to(ROOT))] = found
+    assert faults == {}
+
+
+@pytest.mark.parametrize("folder", ["work", "root", "home", "tmp"])
+def test_machine_paths_are_caught(folder):
+    assert machine_paths(f'File "/{folder}/ann/course/x.py", line 3') == [f"/{folder}/"]
+    assert machine_paths(f"see {folder}/ann and the {folder}") == []
+    assert machine_paths("iVBOR" * 100 + f"/{folder}/" + "w0KGgo" * 100) == []

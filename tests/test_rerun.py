@@ -1,0 +1,208 @@
+"""The series on other knobs and other customers: it runs through, without a network, and its sentences are true."""
+
+import ast
+import os
+import re
+import socket
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import data, experiment, inference, plots, rerun, segments, words
+
+MALL = os.environ.get("MALL_CUSTOMERS_CSV")
+needs_mall = pytest.mark.skipif(not MALL, reason="set MALL_CUSTOMERS_CSV to the path of Mall_Customers.csv to run this")
+STANDARD = {"customers_file": None, "n_clusters": 4, "target_cluster": 1, "effect": 3.0, "seed": 42}
+NUMBER = r"[+-]?[\d,]*\.?\d+"
+
+
+def run_in_process(path: Path, knobs: dict, monkeypatch) -> list[str]:
+    """Execute a notebook's code cells here, with sockets forbidden, and return every text it displayed or printed."""
+    shown: list[str] = []
+    notebook = nbformat.read(path, as_version=4)
+    rerun.set_knobs(notebook, knobs)
+
+    def no_network(*_args, **_kwargs):
+        raise OSError("the course must not use the network")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    for module in (words, plots):
+        monkeypatch.setattr(module, "display", lambda bundle, **_: shown.append(bundle["text/plain"]))
+    space = {"print": lambda *parts: shown.append(" ".join(map(str, parts)))}
+    try:
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                exec(compile(ast.parse(cell.source), f"{path.name}, {cell.id}", "exec"), space)
+    finally:
+        plt.close("all")
+    return shown
+
+
+def lies(text: str) -> list[str]:
+    """Sentences that their own numbers contradict: every verdict next to an interval, and what never may be shown."""
+    found = []
+    pattern = rf"is ({NUMBER}) points \(interval ({NUMBER}) to ({NUMBER}), p [=<] ({NUMBER})\)\. (.*?)(?:\n|$)"
+    for lift, low, high, p, verdict in re.findall(pattern, text):
+        lift, low, high, p = (float(x.replace(",", "")) for x in (lift, low, high, p))
+        clear = low > 0 or high < 0
+        true = {
+            "A clear gain": low > 0,
+            "A clear loss": high < 0,
+            "No gain worth having": low <= 0 <= high < 1,
+            "Too uncertain to tell": low <= 0 <= high and high >= 1,
+        }
+        said = next((key for key in true if verdict.startswith(key)), None)
+        if said is None or not true[said] or not low <= lift <= high or (p < 0.05) != clear:
+            found.append(f"{lift} ({low} to {high}), p {p}: {verdict}")
+    found += re.findall(r".*(?:\bnan\b|\binf\b|-0\.0+\b(?!\d)|\b1 (?:customers|points of|clusters|runs)\b).*", text)
+    return found
+
+
+def expected(knobs: dict) -> tuple[pd.DataFrame, dict[int, inference.Comparison]]:
+    """The clusters and, for each that can be tested, the comparison; computed from scipy-checked helpers alone."""
+    clustered = segments.cluster_customers(data.load_customers(knobs["customers_file"]), knobs["n_clusters"])
+    found = {}
+    for cluster in sorted(clustered["Cluster"].unique()):
+        try:
+            trial = experiment.simulate_experiment(clustered, cluster, knobs["effect"], seed=knobs["seed"])
+        except words.InputError:
+            continue
+        arms = [trial[trial["group"] == arm]["outcome"] for arm in experiment.ARMS]
+        found[cluster] = inference.compare_means(*arms)
+    return clustered, found
+
+
+def small_file(folder: Path) -> str:
+    """Fourteen customers in another column order, with an extra column and the spelling Genre."""
+    customers = data.load_customers().head(14).rename(columns={"Gender": "Genre"}).assign(Note="x")
+    customers[customers.columns[::-1]].to_csv(folder / "small.csv", index=False)
+    return str(folder / "small.csv")
+
+
+RUNS = [
+    {"target_cluster": 0},
+    {"target_cluster": 2, "seed": 7},
+    {"target_cluster": 3},
+    {"target_cluster": 3, "effect": 0.0},
+    {"target_cluster": 0, "effect": -3.0, "n_clusters": 3, "seed": 2026},
+    {"target_cluster": 4, "effect": 40.0, "n_clusters": 6},
+    {"target_cluster": 0, "n_clusters": 2, "customers_file": "small"},
+    *(pytest.param({"target_cluster": j, "customers_file": MALL}, marks=needs_mall) for j in range(4)),
+]
+
+
+@pytest.mark.parametrize("knobs", RUNS, ids=lambda k: " ".join(f"{n}={Path(str(v)).stem}" for n, v in k.items()))
+def test_every_rerun_tells_the_truth(knobs, tmp_path, monkeypatch):
+    """All notebooks run on these knobs, name the right cluster, and say nothing their numbers contradict."""
+    monkeypatch.chdir(tmp_path)
+    knobs = STANDARD | knobs
+    if knobs["customers_file"] == "small":
+        knobs["customers_file"] = small_file(tmp_path)
+    clustered, results = expected(knobs)
+    target = knobs["target_cluster"]
+    texts = {path.name[:2]: run_in_process(path, knobs, monkeypatch) for path in rerun.notebook_files()}
+    everything = "\n".join("\n".join(shown) for shown in texts.values())
+    assert lies(everything) == []
+
+    own = words.verdict(results[target])
+    assert own in texts["03"] and own in texts["04"]
+    assert rerun.preview(**knobs).endswith(own)
+    others = {words.verdict(r) for j, r in results.items() if j != target} - {own}
+    assert not others & set(texts["03"] + texts["04"])
+    named = set(re.findall(r"\b[Cc]luster (\d+) \(", everything)) | set(re.findall(r"is cluster (\d+):", everything))
+    listed = {str(j) for j in results}
+    assert str(target) in named and named <= listed | {str(target)}
+    table = next(t for t in texts["03"] if t.startswith("Lift with interval"))
+    for cluster, r in results.items():
+        assert f"cluster {cluster} {r.lift:+.2f} ({words.interval(r.ci_low, r.ci_high)})" in table
+    saved = pd.read_csv(tmp_path / "customers_with_clusters.csv")
+    assert (saved["Cluster"].to_numpy() == clustered["Cluster"].to_numpy()).all()
+
+
+@needs_mall
+def test_the_original_interval_is_shown_on_the_mall_file(tmp_path, monkeypatch):
+    """Notebook 04 replays the original's loop on the continued stream: its published interval appears."""
+    monkeypatch.chdir(tmp_path)
+    path = next(p for p in rerun.notebook_files() if p.name.startswith("04"))
+    shown = run_in_process(path, STANDARD | {"customers_file": MALL}, monkeypatch)
+    assert "Bootstrap interval (95 %): -2.90 to +10.33 points." in shown
+
+
+def test_the_command_writes_the_series_and_the_shipped_file_comes_from_notebook_01(tmp_path, capsys):
+    """Once through real kernels: same names, new knobs in the cell, a verdict, and data/ is what notebook 01 makes."""
+    out = tmp_path / "runs" / "standard"
+    assert rerun.main(["--target-cluster", "1", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert str(out) in printed and words.verdict(expected(STANDARD)[1][1]) in printed
+    assert {p.name for p in out.iterdir()} == {p.name for p in rerun.notebook_files()} | {"customers_with_clusters.csv"}
+    made = (out / "customers_with_clusters.csv").read_bytes()
+    assert made == (data.FOLDER / "customers_with_clusters.csv").read_bytes()
+    for path in rerun.notebook_files():
+        stored, again = (nbformat.read(p, as_version=4) for p in (path, out / path.name))
+        for old, new in zip(stored.cells, again.cells, strict=True):
+            if old.cell_type == "code" and "nbval-ignore-output" not in old.metadata.get("tags", []):
+                assert [o.get("text") for o in old.outputs] == [o.get("text") for o in new.outputs]
+
+
+def test_knobs_are_set_and_comments_stay():
+    notebook = nbformat.read(rerun.notebook_files()[1], as_version=4)
+    before = next(c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    rerun.set_knobs(notebook, {"target_cluster": 3, "effect": -1.5, "customers_file": "a # b.csv"})
+    after = next(c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    space: dict = {}
+    exec(after, space)
+    assert (space["target_cluster"], space["effect"], space["customers_file"]) == (3, -1.5, "a # b.csv")
+    assert [line.split("  # ")[1] for line in before.splitlines()] == [
+        line.split("  # ")[1] for line in after.splitlines()
+    ]
+
+
+def test_every_knob_of_the_command_exists_in_the_notebooks():
+    found = set()
+    for path in rerun.notebook_files():
+        cells = nbformat.read(path, as_version=4).cells
+        source = next(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
+        found |= {target.id for node in ast.parse(source).body for target in node.targets}
+        assert {"customers_file", "n_clusters", "target_cluster", "seed"} <= found
+    assert set(STANDARD) <= found
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "Treatment minus control is +3.68 points (interval -3.40 to +10.77, p = 0.2993). A clear gain, yes.",
+        "Treatment minus control is +3.68 points (interval -3.40 to +10.77, p = 0.0193). Too uncertain to tell: x",
+        "Treatment minus control is +0.10 points (interval -0.40 to +0.60, p = 0.7000). Too uncertain to tell: x",
+        "Treatment minus control is -2.00 points (interval +0.40 to +4.60, p = 0.0200). A clear gain; x",
+        "The mean is nan points.",
+        "Lift: -0.00 points.",
+    ],
+)
+def test_lies_are_caught(lie):
+    assert lies(lie)
+
+
+def test_a_notebook_that_calls_home_is_caught(tmp_path, monkeypatch):
+    cell = nbformat.v4.new_code_cell("import urllib.request\nurllib.request.urlopen('http://example.org')")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "01_home.ipynb")
+    with pytest.raises(OSError, match="must not use the network"):
+        run_in_process(tmp_path / "01_home.ipynb", {}, monkeypatch)
+
+
+def test_readme_picture_is_what_the_project_draws(tmp_path, monkeypatch):
+    from base64 import b64encode
+
+    from conftest import GROSS, picture_difference
+    from tools import readme_picture
+
+    stored = b64encode(readme_picture.PICTURE.read_bytes()).decode()
+    monkeypatch.setattr(readme_picture, "PICTURE", tmp_path / "fresh.png")
+    readme_picture.draw()
+    fresh = b64encode((tmp_path / "fresh.png").read_bytes()).decode()
+    assert picture_difference(stored, fresh) < GROSS / 5
+    assert np.isfinite(picture_difference(stored, fresh))

@@ -1,0 +1,238 @@
+"""Sentences follow the numbers: every verdict, every boundary, every way of writing a number."""
+
+import dataclasses
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from helpers import words
+from helpers.inference import compare_means_from_stats
+from helpers.words import GAIN, LOSS, OPEN, TOO_SMALL, verdict, verdict_label
+
+STEADY = settings(deadline=None, derandomize=True, database=None, max_examples=300, phases=[Phase.generate])
+TINY = 1e-9
+
+
+def result(low, high, p_value=0.2):
+    """A comparison with this interval for the lift."""
+    base = compare_means_from_stats(10, 1, 20, 11, 1, 20)
+    return dataclasses.replace(base, lift=(low + high) / 2, ci_low=low, ci_high=high, p_value=p_value)
+
+
+# Verdicts
+
+VERDICTS = [
+    # low, high, worth, label, words of the sentence
+    (1.5, 4, 1, GAIN, "worth having: the whole interval is at 1.00 points or more"),
+    (1, 4, 1, GAIN, "worth having: the whole interval is at 1.00 points or more"),
+    (0.2, 4, 1, GAIN, "whether it reaches the 1.00 points worth having is still open"),
+    (0.2, 1, 1, GAIN, "whether it reaches the 1.00 points worth having is still open"),
+    (0.2, 0.8, 1, GAIN, "too small to be worth having: the whole interval is below 1.00 points"),
+    (-4, -0.2, 1, LOSS, "A clear loss: the whole interval is below zero"),
+    (-4, 4, 1, OPEN, "Too uncertain to tell: the interval holds zero, and also lifts of 1.00 points or more"),
+    (-4, 1, 1, OPEN, "not evidence of no effect"),
+    (-4, 0.8, 1, TOO_SMALL, "No gain worth having: zero is inside the interval"),
+    (-4, 0, 1, TOO_SMALL, "even its upper end is below 1.00 points"),
+    (0, 4, 1, OPEN, "Too uncertain to tell"),
+    (0, 0.8, 1, TOO_SMALL, "No gain worth having"),
+    (0, 0, 1, TOO_SMALL, "No gain worth having"),
+    (-4, 4, 5, TOO_SMALL, "below 5.00 points"),
+    (-math.inf, math.inf, 1, OPEN, "Too uncertain to tell"),
+    (-math.inf, -1, 1, LOSS, "A clear loss"),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "worth", "label", "said"), VERDICTS)
+def test_verdict(low, high, worth, label, said):
+    assert verdict_label(low, high, worth) == label
+    comparison = (
+        result(low, high) if math.isfinite(low) else dataclasses.replace(result(-1, 1), ci_low=low, ci_high=high)
+    )
+    sentence = verdict(comparison, worth)
+    assert said in sentence
+    assert sentence.endswith(".")
+    assert ". ." not in sentence
+    assert ".." not in sentence
+
+
+def test_verdict_states_what_was_seen():
+    sentence = verdict(result(-2.9, 10.33, p_value=0.29934), unit="k$")
+    assert sentence.startswith("Treatment minus control is +3.71 k$ (interval -2.90 to +10.33, p = 0.2993). Too unc")
+    assert "(interval unbounded, p < 0.0001)" in verdict(
+        dataclasses.replace(result(-1, 1), ci_low=-math.inf, ci_high=math.inf, p_value=1e-9)
+    )
+
+
+def test_label_steps_over_at_zero_and_at_worth():
+    assert [verdict_label(low, 5, 1) for low in (-TINY, 0, TINY)] == [OPEN, OPEN, GAIN]
+    assert [verdict_label(-5, high, 1) for high in (-TINY, 0, TINY)] == [LOSS, TOO_SMALL, TOO_SMALL]
+    assert [verdict_label(-5, high, 1) for high in (1 - TINY, 1, 1 + TINY)] == [TOO_SMALL, OPEN, OPEN]
+
+
+def guard_label(label_of):
+    """A label may say only what the interval says: of its sign, of zero, and of the smallest lift worth having."""
+
+    @STEADY
+    @given(
+        st.tuples(st.floats(-20, 20) | st.just(0.0), st.floats(-20, 20) | st.just(0.0)).map(sorted),
+        st.sampled_from([TINY, 0.5, 1, 10]),
+    )
+    def check(ends, worth):
+        low, high = ends
+        label = label_of(low, high, worth)
+        assert (label == GAIN) == (low > 0)
+        assert (label == LOSS) == (high < 0)
+        assert (label == OPEN) == (low <= 0 and high >= worth)
+        assert label in (GAIN, LOSS, OPEN, TOO_SMALL)
+
+    check()
+
+
+def by_p_alone(low, high, worth):
+    """Not significant, so no effect: absence of evidence sold as evidence of absence."""
+    return GAIN if low > 0 or high < 0 else TOO_SMALL
+
+
+def by_point_alone(low, high, worth):
+    middle = (low + high) / 2
+    return LOSS if middle < 0 else GAIN if middle >= worth else TOO_SMALL
+
+
+def zero_counts_as_outside(low, high, worth):
+    return GAIN if low >= 0 else verdict_label(low, high, worth)
+
+
+def test_label_never_contradicts_the_interval():
+    guard_label(verdict_label)
+
+
+@pytest.mark.parametrize("faulty", [by_p_alone, by_point_alone, zero_counts_as_outside])
+def test_hasty_labels_are_caught(faulty):
+    with pytest.raises(AssertionError):
+        guard_label(faulty)
+
+
+def guard_printed_interval(verdict_of, low, high, worth=1.0):
+    """The interval as it stands in the sentence must lead its reader to the same label."""
+    printed = re.search(r"interval (\S+) to ([^\s,]+)", verdict_of(result(low, high), worth))
+    shown_low, shown_high = (float(end) for end in printed.groups())
+    assert verdict_label(shown_low, shown_high, worth) == verdict_label(low, high, worth)
+    assert (shown_low >= worth) == (low >= worth)
+
+
+@pytest.mark.parametrize("ends", [(-2.9, 10.33), (0.5, 1.5), (-3, -0.01), (-3, 0.5), (1, 2), (0.01, 0.99)])
+def test_printed_interval_says_what_the_verdict_says(ends):
+    guard_printed_interval(verdict, *ends)
+
+
+def test_an_interval_printed_too_coarsely_is_caught():
+    with pytest.raises(AssertionError):
+        guard_printed_interval(lambda r, worth: f"interval {r.ci_low:.0f} to {r.ci_high:.0f}", 0.3, 7)
+
+
+@pytest.mark.parametrize("ends", [(0.004, 7), (-7, -0.004), (-0.3, 0.996), (0.996, 7)])
+def test_rounding_does_not_move_the_interval_across_a_boundary(ends):
+    guard_printed_interval(verdict, *ends)
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        (words.number(3.14159), "3.14"),
+        (words.number(-0.001), "0.00"),
+        (words.number(-0.0), "0.00"),
+        (words.number(-0.001, sign=True), "0.00"),
+        (words.number(0, sign=True), "0.00"),
+        (words.number(-0.4, 0), "0"),
+        (words.number(3, sign=True), "+3.00"),
+        (words.number(-3, sign=True), "-3.00"),
+        (words.number(1234567.891, 1), "1,234,567.9"),
+        (words.number(-1234.5, 1), "-1,234.5"),
+        (words.number(np.float64(2.5), 1), "2.5"),
+        (words.number(math.inf), "unbounded"),
+        (words.number(-math.inf, sign=True), "unbounded"),
+        (words.number(math.nan), "undefined"),
+        (words.percent(0.046), "4.6 %"),
+        (words.percent(0.046, sign=True), "+4.6 %"),
+        (words.percent(-0.046, 2), "-4.60 %"),
+        (words.percent(-0.0001), "0.0 %"),
+        (words.percent(1), "100.0 %"),
+        (words.percent(12.5, 0), "1,250 %"),
+        (words.percent(math.inf), "unbounded"),
+        (words.percent(math.nan), "undefined"),
+        (words.interval(-2.9, 10.33), "-2.90 to +10.33"),
+        (words.interval(-0.001, 0.0), "0.00 to 0.00"),
+        (words.interval(-0.041, 0.1409, 1, as_percent=True), "-4.1 % to +14.1 %"),
+        (words.interval(-math.inf, math.inf), "unbounded"),
+        (words.interval(-math.inf, 3), "unbounded"),
+        (words.interval(-1, math.inf, as_percent=True), "unbounded"),
+        (words.count(1, "customer"), "1 customer"),
+        (words.count(0, "customer"), "0 customers"),
+        (words.count(2000, "customer"), "2,000 customers"),
+        (words.count(1.2, "customer"), "1 customer"),
+        (words.count(429.4, "customer"), "429 customers"),
+        (words.count(np.int64(3), "look"), "3 looks"),
+        (words.count(1, "study", "studies"), "1 study"),
+        (words.count(2, "study", "studies"), "2 studies"),
+        (words.p_value(0.29934), "p = 0.2993"),
+        (words.p_value(1), "p = 1.0000"),
+        (words.p_value(0.00005), "p = 0.0001"),
+        (words.p_value(0.000049), "p < 0.0001"),
+        (words.p_value(0), "p < 0.0001"),
+    ],
+)
+def test_written_number(written, wanted):
+    assert written == wanted
+
+
+@STEADY
+@given(st.floats(-1e6, 1e6), st.integers(0, 4), st.booleans())
+def test_no_negative_zero_and_no_plus_before_zero(x, digits, sign):
+    text = words.number(x, digits, sign)
+    assert float(text.replace(",", "")) == pytest.approx(x, abs=0.5 * 10**-digits + 1e-9)
+    if float(text.replace(",", "")) == 0:
+        assert text[0] == "0"
+    elif sign:
+        assert text[0] in "+-"
+
+
+# Display
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    bundles = []
+    monkeypatch.setattr(words, "display", lambda bundle, raw: bundles.append(bundle) if raw else None)
+    return bundles
+
+
+def test_say_shows_markdown_and_the_same_words_as_text(shown):
+    words.say("Income is 5 k$.", "Spending is 7 k$.")
+    assert shown == [
+        {
+            "text/plain": "Income is 5 k$. Spending is 7 k$.",
+            "text/markdown": r"Income is 5 k\$. Spending is 7 k\$.",
+        }
+    ]
+
+
+def test_answer_is_folded_escaped_and_also_plain_text(shown):
+    words.answer("p < .05 & <b>more</b>", summary="Why <?")
+    (bundle,) = shown
+    assert bundle["text/plain"] == "Why <?: p < .05 & <b>more</b>"
+    assert bundle["text/html"].startswith("<details class=")
+    assert "><summary>Why &lt;?</summary>" in bundle["text/html"]
+    assert "p &lt; .05 &amp; &lt;b&gt;more&lt;/b&gt;" in bundle["text/html"]
+    assert "open" not in bundle["text/html"]
+
+
+def test_dollar_signs_are_not_read_as_mathematics_in_an_answer(shown):
+    words.answer("Income rose from 5 k$ to 7 k$.")
+    assert "k$ to 7 k$" not in shown[0]["text/html"]
