@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+SETTINGS := .venv/share/jupyter/lab/settings
 
 # A kernel that may not write bytecode recompiles pandas at every start; several kernels share the cores.
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,7 +16,7 @@ help:  ## this list
 	@grep -E '^[a-z.]+:.*## ' Makefile | sed -E 's/^([a-z.]+):.*## /  make \1\t/'
 
 lab: .venv my  ## open JupyterLab on notebook 01 of your own copy, in my/
-	$(BIN)/jupyter lab my/01_segmentation.ipynb
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" my/01_segmentation.ipynb
 
 test: .venv  ## check style, then run every notebook and every test
 	$(BIN)/ruff check --quiet .
@@ -37,6 +38,9 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@mkdir -p $(SETTINGS)  # JupyterLab asks neither for news nor for updates: the course works offline
+	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' \
+	  > $(SETTINGS)/overrides.json
 	@touch $@
 
 lock: .venv  ## make requirements.txt anew from the bounds in pyproject.toml
