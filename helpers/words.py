@@ -70,7 +70,7 @@ def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
 
 
 def verdict(result: Comparison, worth: float = 1.0, unit: str = "points") -> str:
-    """The verdict on one experiment in two sentences: what was seen, and what it lets us say."""
+    """The verdict on one experiment: what was seen, what that lets us say, and whether per cent can be given at all."""
     low, high = result.ci_low, result.ci_high
     ends = interval(low, high, _digits((low, high), (0.0, worth)))
     seen = (
@@ -94,6 +94,8 @@ def verdict(result: Comparison, worth: float = 1.0, unit: str = "points") -> str
                 f"Too uncertain to tell: the interval holds zero, and also lifts of {least} or more. "
                 "That is a lack of information, not evidence of no effect."
             )
+    if not math.isfinite(result.relative_ci_low):
+        said += " In per cent nothing bounded can be said: the control mean itself cannot be told from zero."
     return f"{seen}. {said}"
 
 
