@@ -121,5 +121,5 @@ def anatomy(notebook: nbformat.NotebookNode, name: str) -> list[str]:
     answers = sum(cell.source.count("words.answer(") for cell in code_cells(notebook))
     if answers != 2:
         found.append(f"{answers} folded answers instead of 2")
-    long = [i for i, c in enumerate(code_cells(notebook), 1) if len(c.source.splitlines()) > 18]
-    return found + [f"code cell {i} is longer than 18 lines" for i in long]
+    long = [i for i, c in enumerate(code_cells(notebook), 1) if len(c.source.splitlines()) > 15]
+    return found + [f"code cell {i} is longer than 15 lines" for i in long]
