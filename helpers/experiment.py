@@ -22,15 +22,19 @@ def simulate_experiment(
 
     outcome = spending score + normal noise + effect for the treated. An integer seed replays NumPy's legacy stream
     just as the original analysis drew it: first every coin flip, then every noise term. A RandomState or Generator
-    is drawn from where it stands. Raises InputError for an unknown cluster, or fewer than two customers in an arm.
+    is drawn from where it stands. effect and noise_sd are in score points.
+    Raises InputError for an unknown cluster, a table without clusters or scores, fewer than two customers in an arm,
+    an effect that is no number, a noise_sd below 0, or a bad seed.
     """
-    _check_finite(effect=effect, noise_sd=noise_sd)
+    _check_knobs(effect, noise_sd)
     rows = segments.select_cluster(clustered, target_cluster)
+    if OUTCOME not in rows:
+        raise InputError(f"This table has no column {OUTCOME!r}, on which the outcome is built. Load it with it.")
     group, noise = _draw(len(rows), noise_sd, _stream(seed))
     counts = {arm: int((group == arm).sum()) for arm in ARMS}
     if min(counts.values()) < 2:
         raise InputError(
-            f"Cluster {target_cluster} is too small to test: of its {len(rows)} customers, {counts['control']} fell to "
+            f"Cluster {target_cluster} is too small to test: of {len(rows)} in it, {counts['control']} fell to "
             f"control and {counts['treatment']} to treatment, and each arm needs at least two.\n"
             "Choose another target_cluster, fewer clusters, or another seed."
         )
@@ -42,13 +46,14 @@ def replay_seeds(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`simulate_experiment` once for each seed, on a cluster whose scores are `baseline` (n values).
 
-    Returns outcome and treated, each of shape (number of seeds, n); treated is True for the treatment arm.
+    Returns outcome (score points) and treated (True for the treatment arm), each of shape (number of seeds, n).
+    Raises InputError for no seed, a bad seed, an effect that is no number, or a noise_sd below 0.
     """
-    _check_finite(effect=effect, noise_sd=noise_sd)
+    _check_knobs(effect, noise_sd)
     baseline = np.asarray(baseline, dtype=float)
     if not (seeds := list(seeds)):
         raise InputError("There is no seed to replay; give some, such as range(1000).")
-    draws = [_draw(len(baseline), noise_sd, np.random.RandomState(seed)) for seed in seeds]
+    draws = [_draw(len(baseline), noise_sd, _stream(seed)) for seed in seeds]
     treated = np.array([group == "treatment" for group, _ in draws])
     return baseline + np.array([noise for _, noise in draws]) + effect * treated, treated
 
@@ -58,23 +63,28 @@ def simulate_many(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same experiment `n_runs` times in a few array operations, for counting what happens in the long run.
 
-    Same design and same shapes as `replay_seeds`, drawn from one Generator instead of one legacy stream a run.
+    Same design, shapes and errors as `replay_seeds`, drawn from one Generator instead of one legacy stream a run.
     """
-    _check_finite(effect=effect, noise_sd=noise_sd)
+    _check_knobs(effect, noise_sd)
     baseline = np.asarray(baseline, dtype=float)
+    if not isinstance(seed, np.random.Generator):
+        check_seed(seed)
+    if not (is_number(n_runs, whole=True) and n_runs >= 1):
+        raise InputError(f"n_runs is {n_runs!r}; give a whole number from 1 up.")
     rng = np.random.default_rng(seed)
     treated = rng.integers(2, size=(n_runs, len(baseline)), dtype=np.uint8).astype(bool)
     return baseline + rng.normal(0, noise_sd, size=treated.shape) + effect * treated, treated
 
 
 def sample_ratio_p(n_control: int, n_treatment: int, expected_share: float = 0.5) -> float:
-    """p-value of Pearson's chi-square test that the arms have the planned sizes (sample ratio mismatch).
+    """p-value of Pearson's chi-square test that the arms have the planned sizes (check for sample ratio mismatch).
 
-    expected_share: the share of all users planned for control, between 0 and 1.
+    expected_share: the share of all users planned for control, between 0 and 1. Source: Pearson (1900); as a routine
+    check of experiments Fabijan and others (2019).
     Raises InputError for negative counts, no users at all, or a share outside 0 to 1.
     """
     counts = [n_control, n_treatment]
-    if not all(is_number(n) and n >= 0 for n in counts) or sum(counts) == 0:
+    if not all(is_number(n, whole=True) and n >= 0 for n in counts) or sum(counts) == 0:
         raise InputError(f"The arms have {n_control} and {n_treatment} users: give two counts, not both zero.")
     if not (is_number(expected_share) and 0 < expected_share < 1):
         raise InputError(f"expected_share is {expected_share}; it must lie between 0 and 1, such as 0.5.")
@@ -93,7 +103,7 @@ def _stream(seed: Seed) -> Stream:
     return np.random.RandomState(seed)
 
 
-def _check_finite(effect: float, noise_sd: float) -> None:
+def _check_knobs(effect: float, noise_sd: float) -> None:
     if not is_number(effect):
         raise InputError(f"effect is {effect!r}; give a number of score points, such as 3.0, 0 or -2.")
     if not (is_number(noise_sd) and noise_sd >= 0):

@@ -15,7 +15,11 @@ BATCH = 50_000  # draws held at once by the bootstrap: they fit a processor's ca
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two arms compared. lift is mean_treatment - mean_control, relative_lift is lift / mean_control (0.05 is 5 %)."""
+    """Two arms compared; means, sds, lift and its interval are in the unit of the outcome.
+
+    lift is mean_treatment - mean_control. relative_lift is lift / mean_control (0.05 is 5 %); it is nan when the
+    control mean is 0, and its interval is -inf, inf where Fieller's is unbounded.
+    """
 
     n_control: int
     n_treatment: int
@@ -37,8 +41,10 @@ class Comparison:
 def compare_means(control: ArrayLike, treatment: ArrayLike, confidence: float = 0.95) -> Comparison:
     """Welch's t-test of treatment against control (two-sided), with intervals for absolute and relative lift.
 
-    control, treatment: one value per customer, any lengths of two or more.
-    Raises InputError for arms with blanks, text or fewer than two values, or with no variation at all.
+    control, treatment: one value per customer, any lengths of two or more. confidence: of both intervals, 0 to 1.
+    Sources: Welch (1947) for test and lift, Fieller (1954) for the relative lift.
+    Raises InputError for arms with blanks, text or fewer than two values, or with no variation at all, and for a
+    confidence outside 0 to 1.
     """
     control, treatment = _arm(control, "control"), _arm(treatment, "treatment")
     spreads = [float(arm.std(ddof=1)) if np.ptp(arm) else 0.0 for arm in (control, treatment)]
@@ -56,11 +62,11 @@ def compare_means_from_stats(
     """
     _check_confidence(confidence)
     for arm, mean, sd, n in (("control", mean_c, sd_c, n_c), ("treatment", mean_t, sd_t, n_t)):
-        if not (is_number(n) and n >= 2):
+        if not (is_number(n, whole=True) and n >= 2):
             raise InputError(f"The {arm} arm has n = {n}; a t-test needs at least two customers in each arm.")
         if not (is_number(mean) and is_number(sd) and sd >= 0):
             raise InputError(f"The {arm} arm has mean {mean} and sd {sd}; give two finite numbers, the sd 0 or more.")
-    if sd_c == sd_t == 0:
+    if max(sd_c, sd_t) < 1e-150:
         raise InputError("Neither arm varies (both standard deviations are 0), so there is no luck to test against.")
     var_c, var_t = sd_c**2 / n_c, sd_t**2 / n_t
     df = (var_c + var_t) ** 2 / (var_c**2 / (n_c - 1) + var_t**2 / (n_t - 1))
@@ -95,7 +101,8 @@ def fieller_interval(
 def welch_many(outcome: np.ndarray, treated: np.ndarray, confidence: float = 0.95) -> pd.DataFrame:
     """Welch's test on every row of `outcome` (runs x customers); `treated` is True where the customer was treated.
 
-    Returns one row per run: lift, se, df, p_value, ci_low, ci_high, all nan where an arm has fewer than two.
+    Returns one row per run: lift, se, df, p_value, ci_low, ci_high (unit of the outcome), all nan where an arm has
+    fewer than two. Source: Welch (1947). Raises InputError for a confidence outside 0 to 1.
     """
     _check_confidence(confidence)
     arms = []
@@ -123,7 +130,9 @@ def bootstrap_ci(
     seed: int | np.random.Generator = 42,
     method: str = "percentile",
 ) -> tuple[float, float]:
-    """Bootstrap interval for the lift in means: percentile, basic or BCa (Efron and Tibshirani 1993).
+    """Bootstrap interval (low, high) for the lift in means, in the unit of the outcome: percentile, basic or BCa.
+
+    control, treatment: one value per customer. Source: Efron and Tibshirani (1993), chapters 13 and 14.
 
     "percentile" is the vectorised form built in notebook 04, in batches of bounded memory; the other two are
     `scipy.stats.bootstrap`; BCa leaves out each value in turn, so its time grows with the square of n.

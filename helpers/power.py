@@ -54,6 +54,8 @@ def _smallest(rising, target: float, start: float) -> float:
     end = 2 * start
     while rising(end) < target:
         end *= 2
+        if end > 1e100:
+            return math.inf
     return float(optimize.brentq(lambda x: rising(x) - target, end / 2, end, xtol=1e-12, rtol=1e-12))
 
 

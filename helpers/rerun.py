@@ -44,11 +44,12 @@ def set_knobs(notebook: nbformat.NotebookNode, knobs: dict[str, object]) -> None
 
 def execute(notebook: nbformat.NotebookNode, folder: Path, on_cell: Callable[..., None] | None = None) -> None:
     """Run every cell in place, in `folder`; no clock times are stored. Raises nbclient's CellExecutionError."""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # it would make every kernel compile its imports again
+    # a kernel that may not write bytecode compiles all its imports again
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     config = Config({"AsyncKernelManager": {"transport_encryption": "auto"}})
     resources = {"metadata": {"path": str(folder)}}
     options = {"timeout": 600, "record_timing": False, "store_widget_state": False, "kernel_name": "python3"}
-    NotebookClient(notebook, config=config, resources=resources, on_cell_executed=on_cell, **options).execute()
+    NotebookClient(notebook, config=config, resources=resources, on_cell_executed=on_cell, **options).execute(env=env)
 
 
 def preview(customers_file: str | None, n_clusters: int, target_cluster: int, effect: float, seed: int) -> str:
@@ -64,11 +65,16 @@ def preview(customers_file: str | None, n_clusters: int, target_cluster: int, ef
 
 def rerun(out: Path, knobs: dict[str, object]) -> None:
     """Execute the series into `out`. The files appear there together at the end, or not at all."""
+    out = out.resolve()
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; give the name of a folder.")
+    if out.is_relative_to(ROOT) and not out.is_relative_to(ROOT / "runs"):
+        raise InputError(
+            f"--out {out} is inside the course, which stays as it is. Choose a folder in runs, or outside."
+        )
     notebooks = {path.name: nbformat.read(path, as_version=4) for path in notebook_files()}
     cells = sum(cell.cell_type == "code" for notebook in notebooks.values() for cell in notebook.cells)
-    nearest = next(folder for folder in out.parents if folder.is_dir())
+    nearest = next(folder for folder in (out, *out.parents) if folder.is_dir())
     try:
         with tempfile.TemporaryDirectory(dir=nearest, prefix=".unfinished-") as workshop:
             with tqdm(total=cells, unit="cell", file=sys.stderr) as bar:
@@ -113,7 +119,8 @@ def main(arguments: list[str] | None = None) -> int:
         line = preview(customers, **knobs)
         rerun(out, knobs | {"customers_file": customers})
     except InputError as error:
-        print(f"helpers.rerun: {error}", file=sys.stderr)
+        message = re.sub(r"\b(target|n)_cluster", r"--\1-cluster", str(error))  # as it is typed here
+        print(f"helpers.rerun: {message}", file=sys.stderr)
         return 2
     print(f"The notebooks of this run are in {out}\n{line}")
     return 0

@@ -19,23 +19,33 @@ LEVELS = {
 
 
 def age_band(age: pd.Series) -> pd.Series:
-    """The original article's three age bands, as an ordered category: under 30, 30 to 39, 40 and over (years)."""
+    """The original article's three age bands (years): under 30, 30 to 39, 40 and over, as an ordered category.
+
+    A missing age stays missing; text raises pandas' TypeError.
+    """
     return pd.cut(age, [-np.inf, 30, 40, np.inf], right=False, labels=list(AGE_BANDS))
 
 
 def cluster_customers(
-    customers: pd.DataFrame, n_clusters: int = 4, features: Sequence[str] = DEFAULT_FEATURES, seed: int = 42
+    customers: pd.DataFrame,
+    n_clusters: int = 4,
+    features: Sequence[str] = DEFAULT_FEATURES,
+    seed: int | np.random.Generator = 42,
 ) -> pd.DataFrame:
     """Standardise the features, run k-means, and return the customers with a column "Cluster" (0 to n_clusters - 1).
 
     Clusters are numbered by rising mean of the first feature. Rows are sorted before the fit, so neither the order
-    of rows in the file nor the release of scikit-learn decides a number. seed: where k-means starts its ten tries.
-    Raises InputError for unknown or non-numeric features and for more clusters than different customers.
+    of rows in the file nor the release of scikit-learn decides a number. seed: where k-means starts its ten tries
+    (a Generator gives it one draw). Source: k-means++ as in scikit-learn.
+    Raises InputError for features that are unknown, not numeric or blank, for an empty table, a bad seed, and for
+    more clusters than different customers.
     """
-    features = [features] if isinstance(features, str) else list(features)
+    features = [features] if isinstance(features, str) else list(dict.fromkeys(features))
     if unknown := [name for name in features if name not in customers] or not features:
         missing = f"no column {unknown[0]!r}" if features else "no feature"
         raise InputError(f"There is {missing} to cluster on. Choose from: {', '.join(map(str, customers))}.")
+    if isinstance(seed, np.random.Generator):
+        seed = int(seed.integers(2**32))
     check_seed(seed)
     table = customers[features].reset_index(drop=True)
     for name in features:

@@ -1,12 +1,17 @@
 """Sentences from results, right in every case: signs, plurals, unbounded intervals, and verdicts."""
 
+from __future__ import annotations
+
 import math
 from html import escape
+from typing import TYPE_CHECKING
 
 from IPython.display import display
 
 from helpers import InputError, is_number
-from helpers.inference import Comparison
+
+if TYPE_CHECKING:
+    from helpers.inference import Comparison
 
 GAIN, LOSS = "clear gain", "clear loss"
 TOO_SMALL, OPEN = "no gain worth having", "too uncertain to tell"
@@ -58,7 +63,8 @@ def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
     """What an interval for the lift says, in one of four labels.
 
     A gain or a loss is clear when zero lies outside the interval. Otherwise, if even the upper end is below `worth`,
-    the smallest lift worth having (above 0), there is no gain worth having; else it is too uncertain to tell.
+    the smallest lift worth having, there is no gain worth having; else it is too uncertain to tell.
+    Raises InputError unless worth is a number above 0.
     """
     if not (is_number(worth) and worth > 0):
         raise InputError(f"worth is {worth!r}; give the smallest lift worth having, a number above 0.")
@@ -70,7 +76,10 @@ def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
 
 
 def verdict(result: Comparison, worth: float = 1.0, unit: str = "points") -> str:
-    """The verdict on one experiment: what was seen, what that lets us say, and whether per cent can be given at all."""
+    """The verdict on one experiment: what was seen, what that lets us say, and whether per cent can be given at all.
+
+    worth: the smallest lift worth having, in the unit of the outcome. Raises InputError unless it is above 0.
+    """
     low, high = result.ci_low, result.ci_high
     ends = interval(low, high, _digits((low, high), (0.0, worth)))
     seen = (
@@ -78,22 +87,22 @@ def verdict(result: Comparison, worth: float = 1.0, unit: str = "points") -> str
         f"(interval {ends}, {p_value(result.p_value)})"
     )
     least = f"{number(worth)} {unit}"
-    match verdict_label(low, high, worth):
-        case "clear gain" if low >= worth:
-            said = f"A clear gain, and one worth having: the whole interval is at {least} or more."
-        case "clear gain" if high < worth:
-            said = f"A clear gain, but too small to be worth having: the whole interval is below {least}."
-        case "clear gain":
-            said = f"A clear gain; whether it reaches the {least} worth having is still open."
-        case "clear loss":
-            said = "A clear loss: the whole interval is below zero."
-        case "no gain worth having":
-            said = f"No gain worth having: zero is inside the interval and even its upper end is below {least}."
-        case _:
-            said = (
-                f"Too uncertain to tell: the interval holds zero, and also lifts of {least} or more. "
-                "That is a lack of information, not evidence of no effect."
-            )
+    label = verdict_label(low, high, worth)
+    if label == GAIN and low >= worth:
+        said = f"A clear gain, and one worth having: the whole interval is at {least} or more."
+    elif label == GAIN and high < worth:
+        said = f"A clear gain, but too small to be worth having: the whole interval is below {least}."
+    elif label == GAIN:
+        said = f"A clear gain; whether it reaches the {least} worth having is still open."
+    elif label == LOSS:
+        said = "A clear loss: the whole interval is below zero."
+    elif label == TOO_SMALL:
+        said = f"No gain worth having: zero is inside the interval and even its upper end is below {least}."
+    else:
+        said = (
+            f"Too uncertain to tell: the interval holds zero, and also lifts of {least} or more. "
+            "That is a lack of information, not evidence of no effect."
+        )
     if not math.isfinite(result.relative_ci_low):
         said += " In per cent nothing bounded can be said: the control mean itself cannot be told from zero."
     return f"{seen}. {said}"
