@@ -13,7 +13,7 @@ export PYTHONHASHSEED := 0
 .PHONY: help lab test .venv my lock store bench picture clean
 
 help:  ## this list
-	@grep -E '^[a-z.]+:.*## ' Makefile | sed -E 's/^([a-z.]+):.*## /  make \1\t/'
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 lab: .venv my  ## open JupyterLab on notebook 01 of your own copy, in my/
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" my/01_segmentation.ipynb

@@ -3,14 +3,18 @@
 import re
 import subprocess
 import sys
+from base64 import b64decode, b64encode
+from io import BytesIO
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import conftest
+from helpers import plots
 from helpers.rerun import ROOT, execute, notebook_files
 from tests import notebook_checks as checks
 from tools.store_notebooks import reading_minutes
@@ -128,7 +132,7 @@ def run_nbval(folder: Path) -> str:
 def test_nbval_and_our_hook_see_changed_text_and_changed_pictures(tmp_path):
     """One notebook as stored, one with a stale number, one whose picture shows other values (same alt text)."""
     setup = "import numpy as np\nimport matplotlib.pyplot as plt\nfrom helpers import plots\nplots.use_style()"
-    draw = "fig, ax = plt.subplots()\nax.bar(range(8), {})\nplots.show(fig, 'Eight bars.')"
+    draw = "fig, ax = plt.subplots()\nax.plot(range(8), {})\nplots.show(fig, 'Eight points.')"
     heights = "np.arange(8)"
     cells = [
         new_markdown_cell("# A"),
@@ -149,21 +153,42 @@ def test_nbval_and_our_hook_see_changed_text_and_changed_pictures(tmp_path):
     assert "the picture has changed" in report and "good.ipynb" not in report.split("short test summary")[1]
 
 
-def test_picture_difference_knows_small_from_gross():
-    rng = np.random.default_rng(1)
-    image = rng.integers(0, 255, (40, 60), dtype=np.uint8)
+def drawn(draw) -> str:
+    """A figure in the course's style, drawn by `draw(ax)`, as the base64 PNG a notebook stores."""
+    plots.use_style()
+    fig, ax = plt.subplots()
+    draw(ax)
+    ax.set(xlim=(-10, 30), ylim=(-2, 5))
+    picture = BytesIO()
+    fig.savefig(picture, format="png")
+    plt.close(fig)
+    return b64encode(picture.getvalue()).decode()
 
-    def png(array):
-        from base64 import b64encode
-        from io import BytesIO
 
-        buffer = BytesIO()
-        conftest.Image.fromarray(array).save(buffer, format="PNG")
-        return b64encode(buffer.getvalue()).decode()
+def error_bars(ax, moved: float = 0.0):
+    ax.hlines([0, 1, 2, 3], np.array([-5, -3, -8, -1]) + moved, np.array([5, 8, 3, 12]) + moved)
 
-    assert conftest.picture_difference(png(image), png(image)) == 0
-    nudged = image.copy()
-    nudged[0, 0] ^= 255
-    assert conftest.picture_difference(png(image), png(nudged)) < conftest.GROSS
-    assert conftest.picture_difference(png(image), png(image[::-1])) > conftest.GROSS
-    assert conftest.picture_difference(png(image), png(image[:20])) == float("inf")
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ax: error_bars(ax, moved=9),
+        lambda ax: None,
+        lambda ax: ax.hist(np.arange(50) % 7),
+        lambda ax: ax.plot(*np.random.default_rng(2).normal(size=(2, 300)), "."),
+    ],
+    ids=["error bars moved", "nothing drawn", "another kind", "unseeded points"],
+)
+def test_a_grossly_changed_picture_is_seen(change):
+    assert conftest.picture_difference(drawn(error_bars), drawn(error_bars)) == 0
+    assert conftest.picture_difference(drawn(error_bars), drawn(change)) > conftest.GROSS
+
+
+def test_a_picture_moved_by_a_pixel_is_not_a_changed_one():
+    stored = drawn(error_bars)
+    image = conftest.Image.open(BytesIO(b64decode(stored))).convert("L")
+    moved = conftest.Image.new("L", image.size, 255)
+    moved.paste(image, (1, 1))
+    buffer = BytesIO()
+    moved.save(buffer, format="PNG")
+    assert 0 < conftest.picture_difference(stored, b64encode(buffer.getvalue()).decode()) < conftest.GROSS
