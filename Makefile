@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 SETTINGS := .venv/share/jupyter/lab/settings
+LAB_FLAGS := $(if $(filter 0,$(shell id -u)),--allow-root)  # in a container one often is root
 
 # A kernel that may not write bytecode recompiles pandas at every start; several kernels share the cores.
 unexport PYTHONDONTWRITEBYTECODE
@@ -16,7 +17,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 lab: .venv my  ## open JupyterLab on notebook 01 of your own copy, in my/
-	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" my/01_segmentation.ipynb
+	$(BIN)/jupyter lab $(LAB_FLAGS) --ServerApp.root_dir="$(CURDIR)" my/01_segmentation.ipynb
 
 test: .venv  ## check style, then run every notebook and every test
 	$(BIN)/ruff check --quiet .
