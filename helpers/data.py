@@ -1,16 +1,19 @@
-"""Load customers and check them: every refusal says which column, which row, and what to do."""
+"""Load customers, or an experiment log, and check them: every refusal says which column, which row, and what to do."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from helpers import InputError
+from helpers import InputError, segments
 
 FOLDER = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = ("CustomerID", "Gender", "Age", "Annual Income (k$)", "Spending Score (1-100)")
 RANGES = {"Age": (0, 120), "Annual Income (k$)": (0, 10_000), "Spending Score (1-100)": (1, 100)}
 ADDED_BY_THE_COURSE = ("Cluster", "group", "outcome")
+MOST_SEGMENTS = 60  # more would not be told apart in a picture, nor in a decision
 
 
 def load_customers(path: str | Path | None = None) -> pd.DataFrame:
@@ -23,36 +26,75 @@ def load_customers(path: str | Path | None = None) -> pd.DataFrame:
     blank, repeated or impossible values. Rows are counted from 1, names and empty lines left out.
     """
     path = FOLDER / "customers.csv" if path is None else Path(path)
-    table = _read_csv(path)
-    if missing := [name for name in COLUMNS if name not in table]:
-        raise InputError(
-            f"{path.name} lacks {_names(missing)}; its columns are {_names(table.columns)}.\n"
-            "Rename or add what is missing: the first line holds the names, commas stand between them."
-        )
+    table = _read_csv(path, (*COLUMNS, "Genre"))
+    table = table if "Gender" in table else table.rename(columns={"Genre": "Gender"})
+    _require(COLUMNS, table, path)
     if taken := [name for name in ADDED_BY_THE_COURSE if name in table]:
         raise InputError(f"{path.name} has a column {_names(taken)}, a name the course gives itself. Rename yours.")
-    if table.empty:
-        raise InputError(f"{path.name} has names but no customers. Add one line for each customer.")
-
-    for name in COLUMNS:
-        blank = table[name].isna() | (table[name].astype(str).str.strip() == "")
-        _refuse(blank, path, table[name], "the value is blank: fill it in or take the row out")
+    _refuse_blanks(COLUMNS, table, path)
     again = table["CustomerID"].astype(str).str.strip().duplicated()
     _refuse(again, path, table["CustomerID"], "{value} stands there twice: keep one row for a customer")
-    for name, (low, high) in RANGES.items():
-        numbers = pd.to_numeric(table[name].astype(str), errors="coerce")
-        _refuse(numbers.isna(), path, table[name], "{value} is not a number: write digits, such as 42")
-        _refuse(
-            ~numbers.between(low, high),
-            path,
-            table[name],
-            f"{{value}} is impossible: use a number from {low} to {high:,}",
-        )
-        table[name] = numbers
+    for name, limits in RANGES.items():
+        table[name] = _numbers(name, table, path, limits)
     return table[[*COLUMNS, *(name for name in table if name not in COLUMNS)]]
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def load_log(
+    path: str | Path | None = None,
+    segment: str = "age_band",
+    outcome: str = "converted",
+    group: str = "group",
+    control: str = "control",
+) -> pd.DataFrame:
+    """Read an experiment log (CSV, utf-8, a header line) and return it checked, one row per user.
+
+    path: the file; None reads the course's own `data/ab_test_data.csv`. segment, outcome, group: names of columns;
+    control: the value of `group` that is not treated. Segments and arms come back as text; a segment "age_band" is
+    cut from `age` (years) if the file has no such column.
+    Raises InputError for a file that cannot be read, columns that are missing or used twice, blanks, an outcome that
+    is no number, more or fewer than two arms, a segment column with one value or a running number, and a `user_id`
+    that repeats.
+    """
+    path = FOLDER / "ab_test_data.csv" if path is None else Path(path)
+    roles = (segment, outcome, group)
+    table = _read_csv(path, (*roles, "age", "user_id"))
+    if segment == "age_band" and "age_band" not in table and "age" in table:
+        _refuse_blanks(["age"], table, path)
+        table["age_band"] = segments.age_band(_numbers("age", table, path, RANGES["Age"]))
+    _require(roles, table, path)
+    if len(set(roles)) < 3:
+        raise InputError(f"Segment, outcome and group are {_names(list(roles))}; give three different columns.")
+    _refuse_blanks(roles, table, path)
+    if "user_id" in table:
+        again = table["user_id"].duplicated()
+        _refuse(again, path, table["user_id"], "{value} stands there twice: add up a user's rows, so that one is left")
+    if table[outcome].dtype == bool:
+        table[outcome] = table[outcome].astype(int)
+    table[outcome] = _numbers(outcome, table, path)
+    table[group] = table[group].astype(str).str.strip()
+    _check_arms_and_segments(table, path, segment, group, str(control))
+    if segment != "age_band":
+        table[segment] = table[segment].astype(str).str.strip()
+    return table
+
+
+def _check_arms_and_segments(table: pd.DataFrame, path: Path, segment: str, group: str, control: str) -> None:
+    arms = sorted(table[group].unique())
+    if len(arms) != 2 or control not in arms:
+        raise InputError(
+            f"{path.name}, column {group}: the arms are {_names(arms[:6])}{' ...' if len(arms) > 6 else ''}, "
+            f"control is {control!r}. There must be two, one of them control."
+        )
+    different, numeric = table[segment].nunique(), pd.api.types.is_numeric_dtype(table[segment])
+    if different < 2 or different > MOST_SEGMENTS:
+        advice = "cut the numbers into bands first" if numeric and different > 2 else "choose another column"
+        raise InputError(
+            f"{path.name}, column {segment}: {different} different value{'s'[: different != 1]}; "
+            f"segments can be 2 to {MOST_SEGMENTS}. Please {advice}."
+        )
+
+
+def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -64,10 +106,36 @@ def _read_csv(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:  # pandas and unicode errors are ValueErrors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{path.name} cannot be read as a table ({reason}). Save it as CSV, utf-8.") from None
-    twice = [name for name in COLUMNS if list(table.columns).count(name) > 1 or f"{name}.1" in table]
+    twice = [name for name in columns if list(table.columns).count(name) > 1 or f"{name}.1" in table]
     if twice:  # pandas calls the second Age "Age.1"
         raise InputError(f"{path.name} has the column {_names(twice)} more than once. Keep one of them.")
-    return table if "Gender" in table else table.rename(columns={"Genre": "Gender"})
+    return table
+
+
+def _require(names: Sequence[str], table: pd.DataFrame, path: Path) -> None:
+    if missing := [name for name in dict.fromkeys(names) if name not in table]:
+        raise InputError(
+            f"{path.name} lacks {_names(missing)}; its columns are {_names(table.columns)}.\n"
+            "Rename or add what is missing: the first line holds the names, commas stand between them."
+        )
+    if table.empty:
+        raise InputError(f"{path.name} has names but no customers. Add one line for each customer.")
+
+
+def _refuse_blanks(names: Sequence[str], table: pd.DataFrame, path: Path) -> None:
+    for name in names:
+        blank = table[name].isna() | (table[name].astype(str).str.strip() == "")
+        _refuse(blank, path, table[name], "the value is blank: fill it in or take the row out")
+
+
+def _numbers(name: str, table: pd.DataFrame, path: Path, limits: tuple[float, float] | None = None) -> pd.Series:
+    """The column as numbers, or InputError at the first value that is none or lies outside the limits."""
+    numbers = pd.to_numeric(table[name].astype(str), errors="coerce")
+    _refuse(numbers.isna(), path, table[name], "{value} is not a number: write digits, such as 42")
+    possible = numbers.between(*limits) if limits else np.isfinite(numbers)
+    advice = f"use a number from {limits[0]} to {limits[1]:,}" if limits else "use a finite number"
+    _refuse(~possible, path, table[name], f"{{value}} is impossible: {advice}")
+    return numbers
 
 
 def _refuse(bad: pd.Series, path: Path, values: pd.Series, fault: str) -> None:
@@ -79,5 +147,5 @@ def _refuse(bad: pd.Series, path: Path, values: pd.Series, fault: str) -> None:
         raise InputError(f"{path.name}, column {values.name}, row {row + 1}: {fault}{more}.")
 
 
-def _names(columns: list[str] | pd.Index) -> str:
+def _names(columns: Sequence[str] | pd.Index) -> str:
     return ", ".join(f"'{name}'" for name in columns)

@@ -17,8 +17,8 @@ BATCH = 50_000  # draws held at once by the bootstrap: they fit a processor's ca
 class Comparison:
     """Two arms compared; means, sds, lift and its interval are in the unit of the outcome.
 
-    lift is mean_treatment - mean_control. relative_lift is lift / mean_control (0.05 is 5 %); it is nan when the
-    control mean is 0, and its interval is -inf, inf where Fieller's is unbounded.
+    lift is mean_treatment - mean_control and se its standard error. relative_lift is lift / mean_control (0.05 is
+    5 %); it is nan when the control mean is 0, and its interval is -inf, inf where Fieller's is unbounded.
     """
 
     n_control: int
@@ -36,6 +36,7 @@ class Comparison:
     relative_lift: float
     relative_ci_low: float
     relative_ci_high: float
+    se: float
 
 
 def compare_means(control: ArrayLike, treatment: ArrayLike, confidence: float = 0.95) -> Comparison:
@@ -78,22 +79,50 @@ def compare_means_from_stats(
         n_control=n_c, n_treatment=n_t, mean_control=mean_c, mean_treatment=mean_t, sd_control=sd_c, sd_treatment=sd_t,
         lift=lift, ci_low=float(lift - half), ci_high=float(lift + half), t=float(t), df=float(df),
         p_value=float(p_value), relative_lift=lift / mean_c if mean_c else math.nan,
-        relative_ci_low=float(relative[0]), relative_ci_high=float(relative[1]),
+        relative_ci_low=float(relative[0]), relative_ci_high=float(relative[1]), se=math.sqrt(var_c + var_t),
+    )  # fmt: skip
+
+
+def compare_rates(x_c: int, n_c: int, x_t: int, n_t: int, confidence: float = 0.95) -> Comparison:
+    """Two conversion rates compared: x_c of n_c users in control, x_t of n_t in treatment; lift as a share (0.01).
+
+    Interval, se and p-value are Agresti and Caffo's (2000): one conversion and one non-conversion are added to each
+    arm, then the normal formula is used (df is inf). That holds its level at small counts, where the plain formula
+    does not. The relative interval is Fieller's on the same numbers, so it excludes 0 when the interval does.
+    Raises InputError for sizes below two, counts that do not fit them, and a confidence outside 0 to 1.
+    """
+    _check_confidence(confidence)
+    for arm, x, n in (("control", x_c, n_c), ("treatment", x_t, n_t)):
+        if not (is_number(x, whole=True) and is_number(n, whole=True) and n >= 2 and 0 <= x <= n):
+            raise InputError(f"The {arm} arm has {x} conversions of {n} users; give two counts, 2 users or more.")
+    rates, shifted = (x_c / n_c, x_t / n_t), ((x_c + 1) / (n_c + 2), (x_t + 1) / (n_t + 2))
+    var_c, var_t = (p * (1 - p) / (n + 2) for p, n in zip(shifted, (n_c, n_t), strict=True))
+    sds = [math.sqrt(p * (1 - p) * n / (n - 1)) for p, n in zip(rates, (n_c, n_t), strict=True)]
+    centre, se, crit = shifted[1] - shifted[0], math.sqrt(var_c + var_t), stats.norm.ppf((1 + confidence) / 2)
+    relative = fieller_interval(shifted[0], var_c, shifted[1], var_t, crit)
+    return Comparison(
+        n_control=n_c, n_treatment=n_t, mean_control=rates[0], mean_treatment=rates[1], sd_control=sds[0],
+        sd_treatment=sds[1], lift=rates[1] - rates[0], ci_low=max(-1.0, float(centre - crit * se)),
+        ci_high=min(1.0, float(centre + crit * se)), t=centre / se, df=math.inf,
+        p_value=float(2 * stats.norm.sf(abs(centre) / se)),
+        relative_lift=rates[1] / rates[0] - 1 if rates[0] else math.nan,
+        relative_ci_low=float(relative[0]), relative_ci_high=float(relative[1]), se=se,
     )  # fmt: skip
 
 
 def fieller_interval(
-    mean_c: ArrayLike, var_c: ArrayLike, mean_t: ArrayLike, var_t: ArrayLike, crit: ArrayLike
+    mean_c: ArrayLike, var_c: ArrayLike, mean_t: ArrayLike, var_t: ArrayLike, crit: ArrayLike, cov: ArrayLike = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interval for mean_t / mean_c - 1, the relative lift (Fieller 1954); numbers or arrays of one shape.
 
-    var_c, var_t: squared standard errors of the two means; crit: the t quantile, such as 1.96. Where the control
-    mean is itself not clearly different from zero the interval is unbounded: -inf, inf.
+    var_c, var_t: squared standard errors of the two means, cov: their covariance (0 for separate arms); crit: the t
+    quantile, such as 1.96. Where the control mean is not clearly different from zero: unbounded, -inf, inf.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio, g = np.divide(mean_t, mean_c), crit**2 * np.divide(var_c, np.square(mean_c))
-        half = np.abs(np.divide(crit, mean_c)) * np.sqrt(var_t * (1 - g) + ratio**2 * var_c)
-        low, high = (ratio - half) / (1 - g) - 1, (ratio + half) / (1 - g) - 1
+        ratio, k = np.divide(mean_t, mean_c), np.square(np.divide(crit, mean_c))
+        g, middle = k * var_c, ratio - k * cov
+        half = np.sqrt(k * (var_t - 2 * ratio * cov + ratio**2 * var_c - k * (var_t * var_c - np.square(cov))))
+        low, high = (middle - half) / (1 - g) - 1, (middle + half) / (1 - g) - 1
     bounded = np.isfinite(ratio) & (g < 1)
     return np.where(bounded, low, -np.inf), np.where(bounded, high, np.inf)
 

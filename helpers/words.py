@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 GAIN, LOSS = "clear gain", "clear loss"
 TOO_SMALL, OPEN = "no gain worth having", "too uncertain to tell"
+SHIP, HOLD, COLLECT = "ship", "hold", "collect more"
 
 
 def number(x: float, digits: int = 2, sign: bool = False) -> str:
@@ -66,8 +67,7 @@ def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
     the smallest lift worth having, there is no gain worth having; else it is too uncertain to tell.
     Raises InputError unless worth is a number above 0.
     """
-    if not (is_number(worth) and worth > 0):
-        raise InputError(f"worth is {worth!r}; give the smallest lift worth having, a number above 0.")
+    _check_worth(worth)
     if low > 0:
         return GAIN
     if high < 0:
@@ -75,15 +75,34 @@ def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
     return TOO_SMALL if high < worth else OPEN
 
 
-def verdict(result: Comparison, worth: float = 1.0, unit: str = "points") -> str:
+def decision(low: float, high: float, worth: float) -> str:
+    """What to do with a segment, from the interval for its lift and the smallest lift worth having.
+
+    ship: zero is excluded, and the lift may be worth having; hold: even the upper end is not worth having; collect
+    more: the interval holds both zero (or less) and lifts worth having. Blanks (not testable) collect more.
+    """
+    _check_worth(worth)
+    if high < worth:
+        return HOLD
+    return SHIP if low > 0 else COLLECT
+
+
+def _check_worth(worth: float) -> None:
+    if not (is_number(worth) and worth > 0):
+        raise InputError(f"worth is {worth!r}; give the smallest lift worth having, a number above 0.")
+
+
+def verdict(result: Comparison, worth: float = 1.0, unit: str = "points", scale: float = 1.0) -> str:
     """The verdict on one experiment: what was seen, what that lets us say, and whether per cent can be given at all.
 
-    worth: the smallest lift worth having, in the unit of the outcome. Raises InputError unless it is above 0.
+    worth: the smallest lift worth having, in the unit of the outcome. scale: from there to `unit`, such as 100 from
+    a rate to percentage points. Raises InputError unless worth is above 0.
     """
-    low, high = result.ci_low, result.ci_high
+    _check_worth(worth)
+    low, high, worth = scale * result.ci_low, scale * result.ci_high, scale * worth
     ends = interval(low, high, _digits((low, high), (0.0, worth)))
     seen = (
-        f"Treatment minus control is {number(result.lift, sign=True)} {unit} "
+        f"Treatment minus control is {number(scale * result.lift, sign=True)} {unit} "
         f"(interval {ends}, {p_value(result.p_value)})"
     )
     least = f"{number(worth)} {unit}"

@@ -1,0 +1,105 @@
+"""Do the effects differ between segments? Compare the arms inside each, pool, and test for a difference."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import special, stats
+from statsmodels.stats.meta_analysis import combine_effects
+
+from helpers import InputError, experiment, inference
+
+BLANK = dict.fromkeys(inference.Comparison.__dataclass_fields__, np.nan)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Lifts of several segments as one: weighted by 1 / se^2, with Cochran's test that they are all equal."""
+
+    lift: float
+    se: float
+    ci_low: float
+    ci_high: float
+    p_value: float
+    q: float
+    df: int
+    q_p_value: float
+
+
+def is_rate(outcome: pd.Series) -> bool:
+    """Whether the outcome is a conversion: every value 0 or 1."""
+    return bool(outcome.isin([0, 1]).all())
+
+
+def compare_segments(
+    log: pd.DataFrame,
+    segment: str,
+    outcome: str,
+    group: str = "group",
+    control: str = "control",
+    confidence: float = 0.95,
+    control_share: float = 0.5,
+) -> pd.DataFrame:
+    """One row per segment: `inference.Comparison`'s fields for its two arms, and ratio_p (sample ratio check).
+
+    log: one row per user, as from `data.load_log`. An outcome of 0 and 1 goes to `compare_rates`, any other to
+    `compare_means`. A segment that cannot be tested (an arm below two users, or no variation) keeps its counts; the
+    rest of its row is nan. Raises InputError for a confidence or a control_share outside 0 to 1.
+    """
+    inference._check_confidence(confidence)
+    rate, rows = is_rate(log[outcome]), {}
+    for name, part in log.groupby(segment, observed=True):
+        arms = [part.loc[(part[group] == control) == chosen, outcome] for chosen in (True, False)]
+        counts = [len(arm) for arm in arms]
+        row = dict(zip(("n_control", "n_treatment"), counts, strict=True))
+        row["ratio_p"] = experiment.sample_ratio_p(*counts, control_share)
+        try:
+            summary = [number for arm in arms for number in (int(arm.sum()), len(arm))] if rate else arms
+            result = asdict((inference.compare_rates if rate else inference.compare_means)(*summary, confidence))
+        except InputError:  # too few users, or no variation
+            result = BLANK
+        rows[name] = result | row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(segment)
+
+
+def pool(lift: ArrayLike, se: ArrayLike, confidence: float = 0.95) -> Pooled:
+    """Inverse-variance pooled lift of two or more independent segments, and Cochran's Q (df: segments - 1).
+
+    lift, se: one value a segment, in one unit. Sources: Cochran (1954); computed by statsmodels.
+    Raises InputError for fewer than two segments, blanks, or standard errors that are not above 0.
+    """
+    lift, se = _checked(lift, se)
+    inference._check_confidence(confidence)
+    result = combine_effects(lift, se**2)
+    mean, mean_se = float(result.mean_effect_fe), float(result.sd_eff_w_fe)
+    half = stats.norm.ppf((1 + confidence) / 2) * mean_se
+    df = len(lift) - 1
+    p_value = float(2 * stats.norm.sf(abs(mean) / mean_se))
+    return Pooled(
+        mean, mean_se, mean - half, mean + half, p_value, float(result.q), df, float(stats.chi2.sf(result.q, df))
+    )
+
+
+def gail_simon(lift: ArrayLike, se: ArrayLike) -> tuple[float, float]:
+    """Statistic and p-value of the test that true effects have both signs (a qualitative interaction).
+
+    lift, se: one value a segment. The statistic is the smaller of the two sums of (lift / se)^2, over the gains and
+    over the losses; p is exact for the hardest case without a change of sign. Source: Gail and Simon (1985).
+    Raises InputError as `pool` does.
+    """
+    lift, se = _checked(lift, se)
+    squares, others = np.square(lift / se), len(lift) - 1
+    statistic = min(squares[lift > 0].sum(), squares[lift < 0].sum())
+    k = np.arange(1, others + 1)
+    chances = special.comb(others, k) / 2.0**others * stats.chi2.sf(statistic, k)
+    return float(statistic), 1.0 if statistic == 0 else float(chances.sum())
+
+
+def _checked(lift: ArrayLike, se: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    lift, se = np.asarray(lift, dtype=float), np.asarray(se, dtype=float)
+    if lift.ndim != 1 or lift.shape != se.shape or len(lift) < 2:
+        raise InputError("Give one lift and one standard error for each of two or more segments.")
+    if not (np.isfinite(lift).all() and np.isfinite(se).all() and (se > 0).all()):
+        raise InputError("A lift or standard error is blank, or a standard error is 0. Leave that segment out.")
+    return lift, se
