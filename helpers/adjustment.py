@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from helpers import InputError
-from helpers.inference import Comparison, _check_confidence, fieller_interval
+from helpers.inference import Comparison, check_confidence, fieller_interval
 
 
 def compare_adjusted(
@@ -24,7 +24,7 @@ def compare_adjusted(
     Raises InputError for values that are not finite numbers, a baseline that does not vary inside the arms or explains
     the outcome completely, and too few customers for the number of slopes.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     outcome, baseline = _numbers(outcome, "outcome"), _numbers(baseline, "baseline").reshape(len(outcome), -1)
     treated = np.asarray(treated, dtype=bool)
     centred = baseline - baseline.mean(axis=0)
@@ -59,7 +59,7 @@ def adjust_many(
     one row per run: lift, se, p_value, ci_low, ci_high, all nan where the arms cannot be compared.
     Source: the partialled-out regression of Frisch and Waugh (1933) and Lovell (1963), with HC2 errors.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     design = np.column_stack([np.ones(outcome.shape[1]), np.asarray(baseline, dtype=float)])
     vectors, sizes, _ = np.linalg.svd(design, full_matrices=False)
     basis = vectors[:, sizes > 1e-10 * sizes[0]]

@@ -47,7 +47,7 @@ def compare_segments(
     `compare_means`. A segment that cannot be tested (an arm below two users, or no variation) keeps its counts; the
     rest of its row is nan. Raises InputError for a confidence or a control_share outside 0 to 1.
     """
-    inference._check_confidence(confidence)
+    inference.check_confidence(confidence)
     rate, rows = is_rate(log[outcome]), {}
     for name, part in log.groupby(segment, observed=True):
         arms = [part.loc[(part[group] == control) == chosen, outcome] for chosen in (True, False)]
@@ -70,10 +70,10 @@ def pool(lift: ArrayLike, se: ArrayLike, confidence: float = 0.95) -> Pooled:
     Raises InputError for fewer than two segments, blanks, or standard errors that are not above 0.
     """
     lift, se = _checked(lift, se)
-    inference._check_confidence(confidence)
+    inference.check_confidence(confidence)
     result = combine_effects(lift, se**2)
     mean, mean_se = float(result.mean_effect_fe), float(result.sd_eff_w_fe)
-    half = stats.norm.ppf((1 + confidence) / 2) * mean_se
+    half = float(stats.norm.ppf((1 + confidence) / 2)) * mean_se
     df = len(lift) - 1
     p_value = float(2 * stats.norm.sf(abs(mean) / mean_se))
     return Pooled(

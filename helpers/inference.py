@@ -61,7 +61,7 @@ def compare_means_from_stats(
     Welch (1947) with the Welch-Satterthwaite degrees of freedom; relative interval by Fieller (1954).
     Raises InputError for sizes below two, negative or missing numbers, or two standard deviations of zero.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     for arm, mean, sd, n in (("control", mean_c, sd_c, n_c), ("treatment", mean_t, sd_t, n_t)):
         if not (is_number(n, whole=True) and n >= 2):
             raise InputError(f"The {arm} arm has n = {n}; a t-test needs at least two customers in each arm.")
@@ -88,10 +88,11 @@ def compare_rates(x_c: int, n_c: int, x_t: int, n_t: int, confidence: float = 0.
 
     Interval, se and p-value are Agresti and Caffo's (2000): one conversion and one non-conversion are added to each
     arm, then the normal formula is used (df is inf). That holds its level at small counts, where the plain formula
-    does not. The relative interval is Fieller's on the same numbers, so it excludes 0 when the interval does.
+    does not; t is centred on those numbers, lift is the plain difference. The relative interval is Fieller's on the
+    same numbers: it never excludes 0 unless the interval does, and is unbounded when control has few conversions.
     Raises InputError for sizes below two, counts that do not fit them, and a confidence outside 0 to 1.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     for arm, x, n in (("control", x_c, n_c), ("treatment", x_t, n_t)):
         if not (is_number(x, whole=True) and is_number(n, whole=True) and n >= 2 and 0 <= x <= n):
             raise InputError(f"The {arm} arm has {x} conversions of {n} users; give two counts, 2 users or more.")
@@ -133,7 +134,7 @@ def welch_many(outcome: np.ndarray, treated: np.ndarray, confidence: float = 0.9
     Returns one row per run: lift, se, df, p_value, ci_low, ci_high (unit of the outcome), all nan where an arm has
     fewer than two. Source: Welch (1947). Raises InputError for a confidence outside 0 to 1.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     arms = []
     for chosen in (treated, ~treated):
         n = chosen.sum(axis=1).astype(float)
@@ -167,7 +168,7 @@ def bootstrap_ci(
     `scipy.stats.bootstrap`; BCa leaves out each value in turn, so its time grows with the square of n.
     Raises InputError as `compare_means` does, and for an unknown method or fewer than 100 resamples.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     control, treatment = _arm(control, "control"), _arm(treatment, "treatment")
     if method not in ("percentile", "basic", "BCa"):
         raise InputError(f"method is {method!r}; choose 'percentile', 'basic' or 'BCa'.")
@@ -219,6 +220,6 @@ def _arm(values: ArrayLike, name: str) -> np.ndarray:
     return arm
 
 
-def _check_confidence(confidence: float) -> None:
+def check_confidence(confidence: float) -> None:
     if not (is_number(confidence) and 0 < confidence < 1):
         raise InputError(f"confidence is {confidence}; it must lie between 0 and 1, such as 0.95.")

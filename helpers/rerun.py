@@ -1,6 +1,34 @@
-"""Re-run the whole series on another cluster, another effect or your own customers.
+"""Run the series again with other knobs, or notebook 06 on the log of your own experiment. The course stays as it is.
 
-python -m helpers.rerun --target-cluster 3
+The whole series, in the clusters of the course's customers or of yours:
+  --target-cluster N   the cluster to experiment in, 0 is the youngest (needed)
+  --customers FILE     your customers as CSV (default: the course's own)
+  --n-clusters K       how many clusters k-means makes (default: 4)
+  --effect E           the planted effect in score points (default: 3)
+
+Notebook 06 on your log, what to do in each segment:
+  --log FILE           your log as CSV (needed)
+  --segment COLUMN     its column of segments (needed)
+  --outcome COLUMN     its column of outcomes (needed)
+  --group COLUMN       its column of arms (default: group)
+  --control NAME       the arm that is not treated (default: control)
+  --control-share S    the share of users planned for it, between 0 and 1 (default: 0.5)
+  --worth W            the smallest lift worth having, in the unit of the outcome: for 0/1, 0.01 is one
+                       percentage point (default: 5 % of the control mean)
+
+Both:
+  --seed S             seed of coin flips and noise (default: 42)
+  --out DIR            folder for the results (default: runs/cluster-N, or runs/log- and the name of the log)
+  --help               show this
+
+examples:
+  python -m helpers.rerun --target-cluster 3
+  python -m helpers.rerun --target-cluster 0 --effect 0 --seed 7      an A/A run: no effect is planted
+  python -m helpers.rerun --target-cluster 1 --customers mine.csv     your own customers
+  python -m helpers.rerun --log log.csv --segment country --outcome converted --worth 0.01
+
+A customer file has the columns CustomerID, Gender, Age, Annual Income (k$), Spending Score (1-100). A log has one row
+per user, a column of segments, a column with two arms, and an outcome of 0/1 or any number. Both are CSV, in utf-8.
 """
 
 import argparse
@@ -17,15 +45,15 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from tqdm import tqdm
 from traitlets.config import Config
 
-from helpers import InputError, data, experiment, inference, segments, words
+from helpers import InputError, check_seed, data, experiment, heterogeneity, inference, segments, words
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = """examples:
-  python -m helpers.rerun --target-cluster 3
-  python -m helpers.rerun --target-cluster 0 --effect 0 --seed 7      an A/A run: no effect is planted
-  python -m helpers.rerun --target-cluster 1 --customers mine.csv     your own customers
-
-A customer file is a CSV with the columns """ + ", ".join(data.COLUMNS)
+CLUSTER_KNOBS = {"target_cluster": int, "customers_file": Path, "n_clusters": int, "effect": float}
+LOG_KNOBS = {"log_file": Path, "control_share": float, "worth": float}
+LOG_KNOBS |= dict.fromkeys(("segment", "outcome", "group", "control"), str)
+DEFAULTS = {"customers_file": None, "n_clusters": 4, "effect": 3.0, "seed": 42}
+DEFAULTS |= {"group": "group", "control": "control", "control_share": 0.5, "worth": None}
+SPOKEN = r"\b(target|n)_cluster(?=s is |, fewer| to one)|(^(expected_share|worth|effect|seed)|(?<=, )control)(?= is )"
 
 
 def notebook_files() -> list[Path]:
@@ -58,21 +86,50 @@ def preview(customers_file: str | None, n_clusters: int, target_cluster: int, ef
     arms = experiment.simulate_experiment(clustered, target_cluster, effect, seed=seed).groupby("group")["outcome"]
     result = inference.compare_means(arms.get_group("control"), arms.get_group("treatment"))
     row = segments.profile_clusters(clustered).loc[target_cluster]
-    return (
-        f"Cluster {target_cluster} ({row['name']}; {words.count(row.customers, 'customer')}): {words.verdict(result)}"
-    )
+    who = f"Cluster {target_cluster} ({row['name']}; {words.count(row.customers, 'customer')})"
+    return f"{who}: {words.verdict(result)}"
 
 
-def rerun(out: Path, knobs: dict[str, object]) -> None:
-    """Execute the series into `out`. The files appear there together at the end, or not at all."""
+def preview_log(log_file: str, control_share: float, worth: float | None, seed: int = 42, **roles: str) -> str:
+    """Do the arithmetic of notebook 06 on a log: what to do in each segment, a line each, or the run's InputError.
+
+    roles: segment, outcome, group and control, as for `data.load_log`. worth (unit of the outcome): None is 5 % of the
+    control mean, without its sign. The intervals hold together: 95 % for all segments that can be tested.
+    """
+    check_seed(seed)
+    log = data.load_log(log_file, **roles)
+    table = heterogeneity.compare_segments(log, **roles, control_share=control_share)
+    if (testable := int(table["lift"].notna().sum())) < 2:
+        few = f"{words.count(testable, 'segment')} of {len(table)} can be tested, and a comparison needs two"
+        raise InputError(f"{few}, with two users in each arm and some variation. Choose another --segment.")
+    arm = log.loc[log[roles["group"]] == roles["control"], roles["outcome"]]
+    if worth is None and (worth := 0.05 * abs(arm.mean())) <= 1e-12 * arm.abs().mean():
+        raise InputError("The mean of the control arm is 0, and no lift is 5 % of that. Give --worth.")
+    words._check_worth(worth)
+    if (rate := heterogeneity.is_rate(log[roles["outcome"]])) and worth >= 1:
+        raise InputError(f"worth is {worth:g}, but no rate rises by that much: 0.01 is one percentage point.")
+    table = heterogeneity.compare_segments(log, **roles, confidence=1 - 0.05 / testable, control_share=control_share)
+    overall = experiment.sample_ratio_p(len(arm), len(log) - len(arm), control_share)
+    odd = ", ".join(str(name) for name, p in [("all users", overall), *table["ratio_p"].items()] if p < 0.001)
+    advice = f"Check the ratio of the arms first: a control share of {control_share:g} does not fit {odd}."
+    lines = [advice] if odd else []
+    scale, unit = (100, "percentage points") if rate else (1, roles["outcome"])
+    for name, lift, low, high in table[["lift", "ci_low", "ci_high"]].mul(scale).itertuples():
+        digits = words._digits((low, high), (0.0, scale * worth))
+        seen = f"lift {words.number(lift, digits, sign=True)} {unit}, interval {words.interval(low, high, digits)}"
+        decided = f"{words.decision(low, high, scale * worth)} ({seen})"
+        lines.append(f"{name}: {decided if lift == lift else 'too few users to test, or no variation'}")
+    return "\n".join(lines)
+
+
+def rerun(out: Path, knobs: dict[str, object], only: str = "") -> None:
+    """Execute the notebooks whose names start with `only` into `out`. The files appear together at the end, or none."""
     out = out.resolve()
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; give the name of a folder.")
     if out.is_relative_to(ROOT) and not out.is_relative_to(ROOT / "runs"):
-        raise InputError(
-            f"--out {out} is inside the course, which stays as it is. Choose a folder in runs, or outside."
-        )
-    notebooks = {path.name: nbformat.read(path, as_version=4) for path in notebook_files()}
+        raise InputError(f"--out {out} is inside the course, which stays as it is. Choose one in runs, or outside.")
+    notebooks = {p.name: nbformat.read(p, as_version=4) for p in notebook_files() if p.name.startswith(only)}
     cells = sum(cell.cell_type == "code" for notebook in notebooks.values() for cell in notebook.cells)
     nearest = next(folder for folder in (out, *out.parents) if folder.is_dir())
     try:
@@ -94,35 +151,38 @@ def rerun(out: Path, knobs: dict[str, object]) -> None:
         raise InputError(f"Cannot write to {out} ({error.strerror}). Choose another folder with --out.") from None
 
 
+def option(name: str) -> str:
+    """A knob as it is typed on the command line."""
+    return "--" + name.removesuffix("_file").replace("expected", "control").replace("_", "-")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line: 0 when all went well, 2 with a message on stderr when something given cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.rerun",
-        description="Run the whole series again with other knobs. The notebooks of the course stay as they are.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add(
-        "--target-cluster", type=int, required=True, metavar="N", help="the segment to experiment in, 0 is the youngest"
-    )
-    add("--customers", metavar="FILE", help="your customers as CSV (default: the course's own)")
-    add("--n-clusters", type=int, default=4, metavar="K", help="how many clusters k-means makes (default: 4)")
-    add("--effect", type=float, default=3.0, metavar="E", help="the planted effect in score points (default: 3)")
-    add("--seed", type=int, default=42, metavar="S", help="seed of coin flips and noise (default: 42)")
-    add("--out", type=Path, metavar="DIR", help="folder for the results (default: runs/cluster-N)")
-    chosen = parser.parse_args(arguments)
-    out = (chosen.out or ROOT / "runs" / f"cluster-{chosen.target_cluster}").absolute()
-    customers = str(Path(chosen.customers).absolute()) if chosen.customers else None
-    knobs = {name: getattr(chosen, name) for name in ("n_clusters", "target_cluster", "effect", "seed")}
+    parser = argparse.ArgumentParser(prog="python -m helpers.rerun", description=__doc__, add_help=False)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
+    for name, kind in (CLUSTER_KNOBS | LOG_KNOBS | {"seed": int, "out": Path}).items():
+        parser.add_argument(option(name), dest=name, type=kind, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    given = vars(parser.parse_args(arguments))
+    if ("target_cluster" in given) == ("log_file" in given):
+        parser.error("give either --target-cluster or --log; --help explains them")
+    log = "log_file" in given
+    own, foreign = (LOG_KNOBS, CLUSTER_KNOBS) if log else (CLUSTER_KNOBS, LOG_KNOBS)
+    folder = f"log-{given['log_file'].stem}" if log else f"cluster-{given['target_cluster']}"
+    out = given.pop("out", ROOT / "runs" / folder).absolute()
+    knobs = {name: value for name, value in (DEFAULTS | given).items() if name in own or name == "seed"}
+    knobs |= {name: str(value.absolute()) for name, value in knobs.items() if isinstance(value, Path)}
     try:
-        line = preview(customers, **knobs)
-        rerun(out, knobs | {"customers_file": customers})
+        mend = [f"give {option(name)}" for name in own if name not in knobs]
+        if mend := mend + [f"leave out {option(name)}" for name in foreign if name in given]:
+            raise InputError(f"With {'--log' if log else '--target-cluster'}, please {', '.join(mend)}. See --help.")
+        closing = (preview_log if log else preview)(**knobs)
+        rerun(out, knobs, "06" if log else "")
     except InputError as error:
-        message = re.sub(r"\b(target|n)_cluster", r"--\1-cluster", str(error))  # as it is typed here
+        message = re.sub(SPOKEN, lambda found: option(found[0]), str(error))
         print(f"helpers.rerun: {message}", file=sys.stderr)
         return 2
-    print(f"The notebooks of this run are in {out}\n{line}")
+    print(f"The results of this run are in {out}\n{closing}")
     return 0
 
 

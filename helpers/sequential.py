@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
 from helpers import InputError, is_number
+from helpers.inference import check_confidence
 
 State = tuple[np.ndarray, np.ndarray, float]  # paths still running: their places (z times root of time), mass, time
 START: State = (np.zeros(1), np.ones(1), 0.0)
@@ -81,7 +82,7 @@ def always_valid_interval(
     probability ratio test of Johari and others (2022); with an estimated se it holds asymptotically (Waudby-Smith
     and others 2024). Raises InputError for a tau not above 0.
     """
-    _check_alpha(1 - confidence)
+    check_confidence(confidence)
     if not (is_number(tau) and tau > 0):
         raise InputError(f"tau is {tau!r}; give a size of lift above 0, such as the smallest one worth having.")
     lift, var = np.asarray(lift, dtype=float), np.square(np.asarray(se, dtype=float))

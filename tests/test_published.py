@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
+import statsmodels.api as sm
+from scipy import optimize, stats
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from statsmodels.stats.contingency_tables import StratifiedTable, Table2x2
+from statsmodels.stats.meta_analysis import combine_effects
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep
 
-from helpers import data, experiment, inference, power, segments
-from helpers.inference import compare_means, compare_means_from_stats
+from helpers import adjustment, data, experiment, heterogeneity, inference, power, segments, sequential, words
+from helpers.inference import compare_means, compare_means_from_stats, compare_rates
 
 CASES = json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
 
@@ -138,6 +143,140 @@ def iris(inputs):
     return {"wss": sorted(within), "between_over_total": 1 - within.sum() / total, "setosa_centre": list(centre)}
 
 
+def fifteen_p(inputs):
+    p, q = np.array(inputs["p"]), inputs["q"]
+    found = {"unadjusted_rejections": (p <= q).sum(), "bonferroni_first5": multipletests(p, q, "bonferroni")[1][:5]}
+    methods = {"bonferroni": "bonferroni", "holm": "holm", "bh": "fdr_bh"}
+    return found | {f"{name}_rejections": multipletests(p, q, method)[0].sum() for name, method in methods.items()}
+
+
+def pairwise_prop(inputs):
+    """Smokers among four groups of patients: chi-square tests of all six pairs, adjusted by Holm."""
+    yes = np.array(inputs["successes"])
+    counts = np.array([yes, inputs["n"] - yes])
+    pairs = [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
+    holm = multipletests([stats.chi2_contingency(counts[:, pair]).pvalue for pair in pairs], method="holm")[1]
+    overall = stats.chi2_contingency(counts)
+    found = {f"{i + 1}-{j + 1}": p for (i, j), p in zip(pairs, holm, strict=True)}
+    return found | {"overall_chi2": overall.statistic, "overall_p": overall.pvalue}
+
+
+def familywise(inputs):
+    return {"prob_any": 1 - (1 - inputs["alpha"]) ** inputs["m"]}
+
+
+def two_rates(inputs):
+    treatment, control = (inputs["x1"], inputs["n1"]), (inputs["x2"], inputs["n2"])
+    ours = compare_rates(*control, *treatment)
+    by = {"wald_diff": ("wald", "diff"), "newcombe_diff": ("newcomb", "diff"), "katz_log_ratio": ("log", "ratio")}
+    by["koopman_ratio"] = ("score", "ratio")
+    found = {
+        name: confint_proportions_2indep(*treatment, *control, method=method, compare=compare, correction=False)
+        for name, (method, compare) in by.items()
+    }
+    return found | {"agresti_caffo_diff": [ours.ci_low, ours.ci_high]}
+
+
+def berkeley(inputs):
+    """Woolf's test is Cochran's Q of the log odds ratios."""
+    tables = np.array(inputs["tables"], dtype=float)
+    strata, shifted = StratifiedTable(list(tables)), [Table2x2(table + 0.5) for table in tables]
+    cmh, (low, high) = strata.test_null_odds(correction=True), strata.oddsratio_pooled_confint()
+    woolf = heterogeneity.pool([t.log_oddsratio for t in shifted], [t.log_oddsratio_se for t in shifted])
+    return {
+        "cmh_chi2": cmh.statistic, "cmh_p": cmh.pvalue, "woolf_p": woolf.q_p_value,
+        "common_or": strata.oddsratio_pooled, "or_low": low, "or_high": high,
+        "dept_or": [Table2x2(table).oddsratio for table in tables], "crude_or": Table2x2(tables.sum(axis=0)).oddsratio,
+    }  # fmt: skip
+
+
+def ramp_up(inputs):
+    """Friday, Saturday, both days in one pot, and both days pooled by `pool`."""
+    days = [compare_rates(*day["c"], *day["t"]) for day in inputs.values()]
+    total = np.sum([day["c"] + day["t"] for day in inputs.values()], axis=0)
+    pooled = heterogeneity.pool([day.lift for day in days], [day.se for day in days])
+    return *days, compare_rates(*total.tolist()), pooled
+
+
+def simpson(inputs):
+    friday, saturday, total, pooled = ramp_up(inputs)
+    rates = {name: [day.mean_control, day.mean_treatment] for name, day in (("fri", friday), ("sat", saturday))}
+    totals = {"pooled_c": total.mean_control, "pooled_t": total.mean_treatment}
+    return rates | totals | {"stratified_lift_positive": pooled.ci_low > 0}
+
+
+def bcg(inputs):
+    """Thirteen trials of a vaccine: logarithms of the risk ratios, pooled."""
+    tpos, tneg, cpos, cneg = np.array(inputs["tables"], dtype=float).T
+    effect = np.log(tpos / (tpos + tneg)) - np.log(cpos / (cpos + cneg))
+    variance = 1 / tpos - 1 / (tpos + tneg) + 1 / cpos - 1 / (cpos + cneg)
+    fixed, random = heterogeneity.pool(effect, variance**0.5), combine_effects(effect, variance, method_re="chi2")
+    low, high = random.conf_int()[1]
+    return {
+        "fe": fixed.lift, "fe_low": fixed.ci_low, "fe_high": fixed.ci_high, "z": fixed.lift / fixed.se, "Q": fixed.q,
+        "rr_fe": math.exp(fixed.lift), "dl": random.mean_effect_re, "dl_low": low, "dl_high": high,
+    }  # fmt: skip
+
+
+def girls(inputs):
+    """Weight before and after of all girls, and who was in the control arm, and who in family therapy."""
+    names = ("cbt", "control", "ft")
+    pre, post = np.concatenate([inputs[name] for name in names]).T
+    arm = np.repeat(names, [len(inputs[name]) for name in names])
+    return pre, post, arm == "control", arm == "ft"
+
+
+def anorexia(inputs):
+    """Both lifts by `compare_adjusted`, the other arm's column beside the weight; R's errors are not HC2."""
+    pre, post, control, family = girls(inputs)
+    fit = sm.OLS(post - pre, np.column_stack([np.ones(len(pre)), pre, control, family])).fit()
+    lifts = {
+        name: adjustment.compare_adjusted(post - pre, arm, np.column_stack([pre, other])).lift
+        for name, arm, other in (("cont", control, family), ("ft", family, control))
+    }
+    return {"intercept": fit.params[0], "pre": fit.params[1], "se": fit.bse} | lifts
+
+
+def cuped(inputs, stretch=1.0):
+    """Variance left by CUPED, as a share; stretch: a multiple of the best theta."""
+    pre, post, *_ = girls(CASES[inputs["data"]]["inputs"])
+    theta = stretch * np.cov(pre, post)[0, 1] / pre.var(ddof=1)
+    return {"var_ratio": (post - theta * (pre - pre.mean())).var() / post.var()}
+
+
+def peeking(inputs):
+    """The chance that |z| is beyond its quantile at one look or more."""
+    z = stats.norm.isf(inputs["alpha"] / 2)
+    ever = [sequential.crossing_probabilities([z] * k, np.arange(1, k + 1) / k).sum() for k in inputs["looks"]]
+    return {"type1": ever}
+
+
+def pocock(inputs):
+    z = np.array([sequential.bounds(k, "pocock", inputs["alpha"])[0] for k in inputs["K"]])
+    return {"z": z, "nominal_alpha": 2 * stats.norm.sf(z)}
+
+
+def obrien_fleming(inputs):
+    return {f"looks_{k}": sequential.bounds(k, "obrien-fleming", inputs["alpha"]) for k in inputs["K"]}
+
+
+def lan_demets(inputs):
+    return {f"looks_{k}": sequential.spending_bounds(np.arange(1, k + 1) / k, inputs["alpha"]) for k in inputs["K"]}
+
+
+def gail_simon(inputs):
+    """One segment has a loss whose squared z is the critical value; the gains of the others have larger ones."""
+
+    def p_value(critical, groups):
+        statistic, p = heterogeneity.gail_simon([-math.sqrt(critical)] + [10] * (groups - 1), [1] * groups)
+        assert statistic == pytest.approx(critical)
+        return p
+
+    table = CASES["gail-simon-critical"]["expected"]["critical"]
+    critical = [optimize.brentq(lambda c, k=k: p_value(c, k) - inputs["alpha"], 0.1, 50) for k in inputs["groups"]]
+    return {"critical": critical, "p": [p_value(c, k) for c, k in zip(table, inputs["groups"], strict=True)]}
+
+
 REPRODUCE = {
     "original-analysis": original_summary,
     "welch-r-1to10": welch_r,
@@ -157,6 +296,20 @@ REPRODUCE = {
     "et-mouse-mean": mouse,
     "et-law-school": law_school,
     "kmeans-iris-r": iris,
+    "bh1995-fifteen-p": fifteen_p,
+    "r-pairwise-prop-holm": pairwise_prop,
+    "familywise-64-percent": familywise,
+    "propcis-7of34-vs-1of34": two_rates,
+    "r-ucb-cmh-woolf": berkeley,
+    "kohavi-simpson-rampup": simpson,
+    "metafor-bcg-heterogeneity": bcg,
+    "anorexia-ancova": anorexia,
+    "identity-cuped-rho2": cuped,
+    "amr1969-peeking": peeking,
+    "pocock-constants": pocock,
+    "obf-boundaries": obrien_fleming,
+    "lan-demets-obf-spending": lan_demets,
+    "gail-simon-critical": gail_simon,
 }
 
 
@@ -182,6 +335,16 @@ def test_every_number_is_checked_and_a_wrong_one_is_caught():
     assert CASES.keys() == REPRODUCE.keys()
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if "wrong" in CASES[case]])
+def test_wrong_number_is_not_reproduced(case):
+    """Numbers of another method, and misprints in circulation: each must fail where the published one passes."""
+    found = REPRODUCE[case](CASES[case]["inputs"])
+    for name, numbers in CASES[case]["wrong"].items():
+        for number in numbers:
+            with pytest.raises(AssertionError, match=name):
+                check(found, {name: number}, CASES[case]["tolerance"])
+
+
 def test_resampling_the_mice_agrees_with_the_book():
     case = CASES["et-mouse-mean"]
     found = mouse(case["inputs"])
@@ -195,6 +358,35 @@ def test_fieller_keeps_the_verdict_that_the_delta_method_loses():
     assert ours.p_value < 0.05 < inputs["delta_p"]
     assert delta_low < 0 < delta_high
     assert 0 < ours.relative_ci_low < ours.relative_lift < ours.relative_ci_high
+
+
+def test_ramp_up_reverses_the_verdict():
+    """Better on both days, yet a clear loss in one pot; pooled day by day, a clear gain."""
+    friday, saturday, total, pooled = ramp_up(CASES["kohavi-simpson-rampup"]["inputs"])
+    assert min(friday.lift, saturday.lift) > 0 > total.lift
+    assert words.verdict_label(total.ci_low, total.ci_high) == words.LOSS
+    assert words.verdict_label(pooled.ci_low, pooled.ci_high) == words.GAIN
+
+
+def test_adjusting_two_arms_is_least_squares_with_hc2_errors():
+    """Control against behavioural therapy: the same for the weight after as for the gain, and the same in bulk."""
+    pre, post, control, family = girls(CASES["anorexia-ancova"]["inputs"])
+    pre, post, control = (column[~family] for column in (pre, post, control))
+    ours = adjustment.compare_adjusted(post, control, pre)
+    fit = sm.OLS(post, np.column_stack([np.ones(len(pre)), control, pre])).fit()
+    assert (ours.lift, ours.se) == pytest.approx((fit.params[1], fit.HC2_se[1]))
+    assert ours.se != pytest.approx(fit.bse[1], rel=0.01)
+    assert ours.lift == pytest.approx(adjustment.compare_adjusted(post - pre, control, pre).lift)
+    assert ours.lift != pytest.approx(compare_means(post[~control], post[control]).lift, rel=0.01)
+    bulk = adjustment.adjust_many(post[None], control[None], pre).loc[0]
+    assert dict(bulk) == pytest.approx({name: getattr(ours, name) for name in bulk.index})
+
+
+def test_cuped_has_the_best_theta():
+    inputs = CASES["identity-cuped-rho2"]["inputs"]
+    best = cuped(inputs)["var_ratio"]
+    assert best == pytest.approx(1 - stats.pearsonr(*girls(CASES[inputs["data"]]["inputs"])[:2]).statistic ** 2)
+    assert min(cuped(inputs, stretch)["var_ratio"] for stretch in (0.9, 1.1)) > best
 
 
 # The original analysis on its own file
