@@ -2,6 +2,9 @@
 
 import numbers
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 
 class InputError(ValueError):
     """Something the reader typed or supplied cannot be used; the message says what, where, and what to type instead."""
@@ -16,6 +19,28 @@ def is_number(value: object, whole: bool = False) -> bool:
     if not isinstance(value, kind) or isinstance(value, bool):
         return False
     return abs(value) < 1e300  # false for inf and nan, and for whole numbers too large to be a float
+
+
+def check_share(name: str, value: object, such_as: float) -> None:
+    """Raise InputError unless value is a number between 0 and 1, both excluded."""
+    if not (is_number(value) and 0 < value < 1):
+        raise InputError(f"{name} is {value}; it must lie between 0 and 1, such as {such_as}.")
+
+
+def as_numbers(values: ArrayLike, what: str) -> np.ndarray:
+    """The values as an array of floats, or InputError where one is text, blank or infinite."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biufO" or (array.dtype.kind == "O" and any(isinstance(x, str) for x in array.flat)):
+            raise TypeError
+        array = array.astype(float)
+    except (TypeError, ValueError):
+        raise InputError(f"The {what} has values that are not numbers. Pass one number per customer.") from None
+    if bad := int((~np.isfinite(array)).sum()):
+        where = int(np.argmin(np.isfinite(array)))
+        plural = "value" if bad == 1 else "values"
+        raise InputError(f"The {what} has {bad} blank or infinite {plural} (first at position {where}). Mend it.")
+    return array
 
 
 def check_seed(seed: object) -> None:

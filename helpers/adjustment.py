@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import linalg, stats
+from sklearn.preprocessing import StandardScaler
 
-from helpers import InputError
-from helpers.inference import Comparison, check_confidence, fieller_interval
+from helpers import InputError, as_numbers, check_share
+from helpers.inference import Comparison, fieller_interval
 
 
 def compare_adjusted(
@@ -18,22 +19,27 @@ def compare_adjusted(
     """Treatment against control by least squares: outcome ~ treated + baseline, with HC2 standard errors.
 
     outcome, treated (True for treatment): n values; baseline: n values or n x k, known before treatment. interacted
-    lets each arm have its own slope (Lin 2013). Means in the result are those at the mean baseline, sds what the
-    baseline leaves unexplained; p-value and interval use t with the residual degrees of freedom.
+    lets each arm have its own slope (Lin 2013). Means in the result are those at the mean baseline of these customers
+    (the relative interval takes it as known), sds what the baseline leaves unexplained; p-value and interval use t
+    with the residual degrees of freedom.
     Sources: HC2 as MacKinnon and White (1985), relative interval Fieller (1954).
     Raises InputError for values that are not finite numbers, a baseline that does not vary inside the arms or explains
     the outcome completely, and too few customers for the number of slopes.
     """
-    check_confidence(confidence)
-    outcome, baseline = _numbers(outcome, "outcome"), _numbers(baseline, "baseline").reshape(len(outcome), -1)
-    treated = np.asarray(treated, dtype=bool)
+    check_share("confidence", confidence, 0.95)
+    outcome, treated = as_numbers(outcome, "outcome"), as_numbers(treated, "arm column").astype(bool)
+    baseline = as_numbers(baseline, "baseline")
+    sizes = [len(np.atleast_1d(values)) for values in (outcome, treated, baseline)]
+    if len({*sizes}) > 1 or outcome.ndim != 1 or baseline.ndim > 2 or not len(outcome):
+        raise InputError(f"Outcome, arms and baseline have {sizes} rows; give one row for each customer.")
+    baseline = baseline.reshape(len(outcome), -1)
     centred = baseline - baseline.mean(axis=0)
     slopes = np.column_stack([centred, centred * treated[:, None]]) if interacted else centred
     design = np.column_stack([np.ones(len(outcome)), treated, slopes])
     _check_design(design)
     fit = sm.OLS(outcome, design).fit(cov_type="HC2", use_t=True)
     (mean_c, lift), cov = fit.params[:2], fit.cov_params()[:2, :2]
-    if cov[1, 1] < 1e-18 * max(1.0, float(np.var(outcome))):
+    if cov[1, 1] <= 1e-18 * np.var(outcome):
         raise InputError("The baseline explains the outcome completely, so there is no luck to test against.")
     low, high = fit.conf_int(1 - confidence)[1]
     crit = stats.t.ppf((1 + confidence) / 2, fit.df_resid)
@@ -59,10 +65,9 @@ def adjust_many(
     one row per run: lift, se, p_value, ci_low, ci_high, all nan where the arms cannot be compared.
     Source: the partialled-out regression of Frisch and Waugh (1933) and Lovell (1963), with HC2 errors.
     """
-    check_confidence(confidence)
-    design = np.column_stack([np.ones(outcome.shape[1]), np.asarray(baseline, dtype=float)])
-    vectors, sizes, _ = np.linalg.svd(design, full_matrices=False)
-    basis = vectors[:, sizes > 1e-10 * sizes[0]]
+    check_share("confidence", confidence, 0.95)
+    scaled = StandardScaler().fit_transform(np.asarray(baseline, dtype=float).reshape(outcome.shape[1], -1))
+    basis = linalg.orth(np.column_stack([np.ones(len(scaled)), scaled]), rcond=1e-10)
     left_t, left_y = (a - (a @ basis) @ basis.T for a in (treated.astype(float), outcome))
     with np.errstate(divide="ignore", invalid="ignore"):
         total = np.square(left_t).sum(axis=1)
@@ -79,16 +84,6 @@ def adjust_many(
     table = pd.DataFrame(columns)
     table.loc[~np.isfinite(se)] = np.nan
     return table
-
-
-def _numbers(values: ArrayLike, name: str) -> np.ndarray:
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"The {name} has values that are not numbers. Pass one number per customer.") from None
-    if not np.isfinite(array).all():
-        raise InputError(f"The {name} has blank or infinite values. Mend them, or leave those customers out.")
-    return array
 
 
 def _check_design(design: np.ndarray) -> None:

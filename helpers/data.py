@@ -13,6 +13,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = ("CustomerID", "Gender", "Age", "Annual Income (k$)", "Spending Score (1-100)")
 RANGES = {"Age": (0, 120), "Annual Income (k$)": (0, 10_000), "Spending Score (1-100)": (1, 100)}
 ADDED_BY_THE_COURSE = ("Cluster", "group", "outcome")
+LARGEST = (-(10**12), 10**12)  # of an outcome: squares of it can still be added up
 MOST_SEGMENTS = 60  # more would not be told apart in a picture, nor in a decision
 
 
@@ -49,32 +50,37 @@ def load_log(
     """Read an experiment log (CSV, utf-8, a header line) and return it checked, one row per user.
 
     path: the file; None reads the course's own `data/ab_test_data.csv`. segment, outcome, group: names of columns;
-    control: the value of `group` that is not treated. Segments and arms come back as text; a segment "age_band" is
-    cut from `age` (years) if the file has no such column.
+    control: the value of `group` that is not treated. Arms come back as text, segments as an ordered category; the
+    segment "age_band" is cut from `age` (years) if the file has no such column.
     Raises InputError for a file that cannot be read, columns that are missing or used twice, blanks, an outcome that
     is no number, more or fewer than two arms, a segment column with one value or a running number, and a `user_id`
     that repeats.
     """
     path = FOLDER / "ab_test_data.csv" if path is None else Path(path)
     roles = (segment, outcome, group)
-    table = _read_csv(path, (*roles, "age", "user_id"))
-    if segment == "age_band" and "age_band" not in table and "age" in table:
+    table = _read_csv(path, (*roles, "age", "user_id"), as_text=(segment, group))
+    cut = segment == "age_band" and "age_band" not in table and "age" in table
+    _require(roles[cut:], table, path)
+    if cut:
         _refuse_blanks(["age"], table, path)
         table["age_band"] = segments.age_band(_numbers("age", table, path, RANGES["Age"]))
-    _require(roles, table, path)
     if len(set(roles)) < 3:
         raise InputError(f"Segment, outcome and group are {_names(list(roles))}; give three different columns.")
     _refuse_blanks(roles, table, path)
     if "user_id" in table:
-        again = table["user_id"].duplicated()
+        _refuse_blanks(["user_id"], table, path)
+        again = table["user_id"].astype(str).str.strip().duplicated()
         _refuse(again, path, table["user_id"], "{value} stands there twice: add up a user's rows, so that one is left")
     if table[outcome].dtype == bool:
         table[outcome] = table[outcome].astype(int)
-    table[outcome] = _numbers(outcome, table, path)
+    table[outcome] = _numbers(outcome, table, path, LARGEST)
     table[group] = table[group].astype(str).str.strip()
+    if not cut:
+        labels = table[segment].astype(str).str.strip()
+        names = pd.Series(labels.unique())
+        in_order = names[np.lexsort((names, pd.to_numeric(names, errors="coerce")))]  # 2 before 10
+        table[segment] = pd.Categorical(labels, in_order, ordered=True)
     _check_arms_and_segments(table, path, segment, group, str(control))
-    if segment != "age_band":
-        table[segment] = table[segment].astype(str).str.strip()
     return table
 
 
@@ -85,20 +91,23 @@ def _check_arms_and_segments(table: pd.DataFrame, path: Path, segment: str, grou
             f"{path.name}, column {group}: the arms are {_names(arms[:6])}{' ...' if len(arms) > 6 else ''}, "
             f"control is {control!r}. There must be two, one of them control."
         )
-    different, numeric = table[segment].nunique(), pd.api.types.is_numeric_dtype(table[segment])
+    different = table[segment].nunique()
     if different < 2 or different > MOST_SEGMENTS:
-        advice = "cut the numbers into bands first" if numeric and different > 2 else "choose another column"
+        advice = "choose another column" if different < 2 else "choose another column, or cut this one into bands"
         raise InputError(
             f"{path.name}, column {segment}: {different} different value{'s'[: different != 1]}; "
             f"segments can be 2 to {MOST_SEGMENTS}. Please {advice}."
         )
 
 
-def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -> pd.DataFrame:
+    options = {"encoding": "utf-8-sig", "index_col": False, "compression": None}
+    if as_text:  # codes keep their zeros, and a segment may be called NA
+        options |= {"dtype": dict.fromkeys(as_text, str), "keep_default_na": False, "na_values": [""]}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, encoding="utf-8-sig", index_col=False, compression=None).rename(columns=str.strip)
+            table = pd.read_csv(path, **options).rename(columns=str.strip)
     except pd.errors.ParserWarning:
         raise InputError(f"{path.name} has more values in a row than names in its first line. Add the name.") from None
     except FileNotFoundError:
@@ -128,13 +137,13 @@ def _refuse_blanks(names: Sequence[str], table: pd.DataFrame, path: Path) -> Non
         _refuse(blank, path, table[name], "the value is blank: fill it in or take the row out")
 
 
-def _numbers(name: str, table: pd.DataFrame, path: Path, limits: tuple[float, float] | None = None) -> pd.Series:
+def _numbers(name: str, table: pd.DataFrame, path: Path, limits: tuple[int, int]) -> pd.Series:
     """The column as numbers, or InputError at the first value that is none or lies outside the limits."""
     numbers = pd.to_numeric(table[name].astype(str), errors="coerce")
     _refuse(numbers.isna(), path, table[name], "{value} is not a number: write digits, such as 42")
-    possible = numbers.between(*limits) if limits else np.isfinite(numbers)
-    advice = f"use a number from {limits[0]} to {limits[1]:,}" if limits else "use a finite number"
-    _refuse(~possible, path, table[name], f"{{value}} is impossible: {advice}")
+    low, high = limits
+    impossible = f"{{value}} is impossible: use a number from {low:,} to {high:,}"
+    _refuse(~numbers.between(low, high), path, table[name], impossible)
     return numbers
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from helpers import InputError, check_seed, is_number, segments
+from helpers import InputError, check_seed, check_share, is_number, segments
 
 OUTCOME = "Spending Score (1-100)"
 ARMS = ("control", "treatment")
@@ -86,8 +86,7 @@ def sample_ratio_p(n_control: int, n_treatment: int, expected_share: float = 0.5
     counts = [n_control, n_treatment]
     if not all(is_number(n, whole=True) and n >= 0 for n in counts) or sum(counts) == 0:
         raise InputError(f"The arms have {n_control} and {n_treatment} users: give two counts, not both zero.")
-    if not (is_number(expected_share) and 0 < expected_share < 1):
-        raise InputError(f"expected_share is {expected_share}; it must lie between 0 and 1, such as 0.5.")
+    check_share("expected_share", expected_share, 0.5)
     expected = [sum(counts) * expected_share, sum(counts) * (1 - expected_share)]
     return float(stats.chisquare(counts, expected).pvalue)
 

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special, stats
-from statsmodels.stats.meta_analysis import combine_effects
 
-from helpers import InputError, experiment, inference
+from helpers import InputError, as_numbers, check_share, experiment, inference
 
 BLANK = dict.fromkeys(inference.Comparison.__dataclass_fields__, np.nan)
 
@@ -47,7 +46,7 @@ def compare_segments(
     `compare_means`. A segment that cannot be tested (an arm below two users, or no variation) keeps its counts; the
     rest of its row is nan. Raises InputError for a confidence or a control_share outside 0 to 1.
     """
-    inference.check_confidence(confidence)
+    check_share("confidence", confidence, 0.95)
     rate, rows = is_rate(log[outcome]), {}
     for name, part in log.groupby(segment, observed=True):
         arms = [part.loc[(part[group] == control) == chosen, outcome] for chosen in (True, False)]
@@ -66,19 +65,17 @@ def compare_segments(
 def pool(lift: ArrayLike, se: ArrayLike, confidence: float = 0.95) -> Pooled:
     """Inverse-variance pooled lift of two or more independent segments, and Cochran's Q (df: segments - 1).
 
-    lift, se: one value a segment, in one unit. Sources: Cochran (1954); computed by statsmodels.
+    lift, se: one value a segment, in one unit. Source: Cochran (1954).
     Raises InputError for fewer than two segments, blanks, or standard errors that are not above 0.
     """
     lift, se = _checked(lift, se)
-    inference.check_confidence(confidence)
-    result = combine_effects(lift, se**2)
-    mean, mean_se = float(result.mean_effect_fe), float(result.sd_eff_w_fe)
+    check_share("confidence", confidence, 0.95)
+    weight, df = se**-2, len(lift) - 1
+    mean, mean_se = float(np.average(lift, weights=weight)), float(weight.sum() ** -0.5)
+    q = float((weight * (lift - mean) ** 2).sum())
     half = float(stats.norm.ppf((1 + confidence) / 2)) * mean_se
-    df = len(lift) - 1
-    p_value = float(2 * stats.norm.sf(abs(mean) / mean_se))
-    return Pooled(
-        mean, mean_se, mean - half, mean + half, p_value, float(result.q), df, float(stats.chi2.sf(result.q, df))
-    )
+    p_value, q_p_value = float(2 * stats.norm.sf(abs(mean) / mean_se)), float(stats.chi2.sf(q, df))
+    return Pooled(mean, mean_se, mean - half, mean + half, p_value, q, df, q_p_value)
 
 
 def gail_simon(lift: ArrayLike, se: ArrayLike) -> tuple[float, float]:
@@ -97,9 +94,9 @@ def gail_simon(lift: ArrayLike, se: ArrayLike) -> tuple[float, float]:
 
 
 def _checked(lift: ArrayLike, se: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    lift, se = np.asarray(lift, dtype=float), np.asarray(se, dtype=float)
+    lift, se = as_numbers(lift, "list of lifts"), as_numbers(se, "list of standard errors")
     if lift.ndim != 1 or lift.shape != se.shape or len(lift) < 2:
         raise InputError("Give one lift and one standard error for each of two or more segments.")
-    if not (np.isfinite(lift).all() and np.isfinite(se).all() and (se > 0).all()):
-        raise InputError("A lift or standard error is blank, or a standard error is 0. Leave that segment out.")
+    if not (se > 0).all():
+        raise InputError("A standard error is not above 0. Leave that segment out.")
     return lift, se

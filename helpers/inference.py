@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from helpers import InputError, check_seed, is_number
+from helpers import InputError, as_numbers, check_seed, check_share, is_number
 
 BATCH = 50_000  # draws held at once by the bootstrap: they fit a processor's cache, which halves the time
 
@@ -61,7 +61,7 @@ def compare_means_from_stats(
     Welch (1947) with the Welch-Satterthwaite degrees of freedom; relative interval by Fieller (1954).
     Raises InputError for sizes below two, negative or missing numbers, or two standard deviations of zero.
     """
-    check_confidence(confidence)
+    check_share("confidence", confidence, 0.95)
     for arm, mean, sd, n in (("control", mean_c, sd_c, n_c), ("treatment", mean_t, sd_t, n_t)):
         if not (is_number(n, whole=True) and n >= 2):
             raise InputError(f"The {arm} arm has n = {n}; a t-test needs at least two customers in each arm.")
@@ -92,7 +92,7 @@ def compare_rates(x_c: int, n_c: int, x_t: int, n_t: int, confidence: float = 0.
     same numbers: it never excludes 0 unless the interval does, and is unbounded when control has few conversions.
     Raises InputError for sizes below two, counts that do not fit them, and a confidence outside 0 to 1.
     """
-    check_confidence(confidence)
+    check_share("confidence", confidence, 0.95)
     for arm, x, n in (("control", x_c, n_c), ("treatment", x_t, n_t)):
         if not (is_number(x, whole=True) and is_number(n, whole=True) and n >= 2 and 0 <= x <= n):
             raise InputError(f"The {arm} arm has {x} conversions of {n} users; give two counts, 2 users or more.")
@@ -107,7 +107,8 @@ def compare_rates(x_c: int, n_c: int, x_t: int, n_t: int, confidence: float = 0.
         ci_high=min(1.0, float(centre + crit * se)), t=centre / se, df=math.inf,
         p_value=float(2 * stats.norm.sf(abs(centre) / se)),
         relative_lift=rates[1] / rates[0] - 1 if rates[0] else math.nan,
-        relative_ci_low=float(relative[0]), relative_ci_high=float(relative[1]), se=se,
+        relative_ci_low=float(relative[0] if np.isinf(relative[0]) else max(-1.0, relative[0])),
+        relative_ci_high=float(relative[1]), se=se,
     )  # fmt: skip
 
 
@@ -134,7 +135,7 @@ def welch_many(outcome: np.ndarray, treated: np.ndarray, confidence: float = 0.9
     Returns one row per run: lift, se, df, p_value, ci_low, ci_high (unit of the outcome), all nan where an arm has
     fewer than two. Source: Welch (1947). Raises InputError for a confidence outside 0 to 1.
     """
-    check_confidence(confidence)
+    check_share("confidence", confidence, 0.95)
     arms = []
     for chosen in (treated, ~treated):
         n = chosen.sum(axis=1).astype(float)
@@ -168,7 +169,7 @@ def bootstrap_ci(
     `scipy.stats.bootstrap`; BCa leaves out each value in turn, so its time grows with the square of n.
     Raises InputError as `compare_means` does, and for an unknown method or fewer than 100 resamples.
     """
-    check_confidence(confidence)
+    check_share("confidence", confidence, 0.95)
     control, treatment = _arm(control, "control"), _arm(treatment, "treatment")
     if method not in ("percentile", "basic", "BCa"):
         raise InputError(f"method is {method!r}; choose 'percentile', 'basic' or 'BCa'.")
@@ -201,25 +202,10 @@ def _resampled_means(arm: np.ndarray, n_resamples: int, rng: np.random.Generator
 
 
 def _arm(values: ArrayLike, name: str) -> np.ndarray:
-    try:
-        arm = np.asarray(values)
-        if arm.dtype.kind not in "biufO" or (arm.dtype.kind == "O" and any(isinstance(x, str) for x in arm.flat)):
-            raise TypeError
-        arm = arm.astype(float)
-    except (TypeError, ValueError):
-        raise InputError(f"The {name} arm has values that are not numbers. Pass one number per customer.") from None
+    arm = as_numbers(values, f"{name} arm")
     if arm.ndim != 1:
         raise InputError(f"The {name} arm has {arm.ndim} dimensions. Pass one row of numbers, one per customer.")
-    if bad := int((~np.isfinite(arm)).sum()):
-        where = int(np.argmin(np.isfinite(arm)))
-        values = "value" if bad == 1 else "values"
-        raise InputError(f"The {name} arm has {bad} blank or infinite {values} (first at position {where}). Mend it.")
     if len(arm) < 2:
         customers = "customer" if len(arm) == 1 else "customers"
         raise InputError(f"The {name} arm has {len(arm)} {customers}; each arm needs at least two.")
     return arm
-
-
-def check_confidence(confidence: float) -> None:
-    if not (is_number(confidence) and 0 < confidence < 1):
-        raise InputError(f"confidence is {confidence}; it must lie between 0 and 1, such as 0.95.")

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from scipy import optimize, stats
 
-from helpers import InputError, is_number
+from helpers import InputError, check_share, is_number
 
 
 def power(n_per_group: float, effect: float, sd: float, alpha: float = 0.05) -> float:
@@ -62,8 +62,7 @@ def _smallest(rising, target: float, start: float) -> float:
 def _check(sd: float, alpha: float, target: float = 0.8, n_per_group: float = 2, effect: float = 0.0) -> None:
     if not (is_number(sd) and sd > 0):
         raise InputError(f"sd is {sd}; give the standard deviation inside an arm, a number above 0.")
-    if not (is_number(alpha) and 0 < alpha < 1):
-        raise InputError(f"alpha is {alpha}; it must lie between 0 and 1, such as 0.05.")
+    check_share("alpha", alpha, 0.05)
     if not (is_number(target) and alpha < target < 1):
         raise InputError(f"power is {target}; it must lie above alpha ({alpha}) and below 1, such as 0.8.")
     if not (is_number(n_per_group) and n_per_group >= 2):

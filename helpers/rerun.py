@@ -113,7 +113,7 @@ def preview_log(log_file: str, control_share: float, worth: float | None, seed: 
     odd = ", ".join(str(name) for name, p in [("all users", overall), *table["ratio_p"].items()] if p < 0.001)
     advice = f"Check the ratio of the arms first: a control share of {control_share:g} does not fit {odd}."
     lines = [advice] if odd else []
-    scale, unit = (100, "percentage points") if rate else (1, roles["outcome"])
+    scale, unit = (100, "percentage points") if rate else (1, f"units of {roles['outcome']}")
     for name, lift, low, high in table[["lift", "ci_low", "ci_high"]].mul(scale).itertuples():
         digits = words._digits((low, high), (0.0, scale * worth))
         seen = f"lift {words.number(lift, digits, sign=True)} {unit}, interval {words.interval(low, high, digits)}"

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-from helpers import InputError, is_number
-from helpers.inference import check_confidence
+from helpers import InputError, as_numbers, check_share, is_number
 
 State = tuple[np.ndarray, np.ndarray, float]  # paths still running: their places (z times root of time), mass, time
 START: State = (np.zeros(1), np.ones(1), 0.0)
@@ -26,7 +25,7 @@ def crossing_probabilities(bounds: ArrayLike, times: ArrayLike, drift: float = 0
     Source: the recursion of Armitage, McPherson and Rowe (1969), by Gauss-Legendre quadrature.
     Raises InputError for times that do not rise from above 0, or bounds that do not match them.
     """
-    times, bounds = _looks(times), np.asarray(bounds, dtype=float)
+    times, bounds = _looks(times), as_numbers(bounds, "list of bounds")
     if bounds.shape != times.shape or not (bounds > 0).all():
         raise InputError(f"{len(times)} looks need as many bounds, each a z value above 0.")
     state, found = START, []
@@ -42,7 +41,7 @@ def bounds(looks: int, rule: str, alpha: float = 0.05) -> np.ndarray:
     rule: "bonferroni" (alpha / looks at each), "pocock" (1977, one constant) or "obrien-fleming" (1979, falling with
     the root of time). Raises InputError for an unknown rule, or looks that are no whole number from 1 to 100.
     """
-    _check_alpha(alpha)
+    check_share("alpha", alpha, 0.05)
     if not (is_number(looks, whole=True) and 1 <= looks <= 100):
         raise InputError(f"looks is {looks!r}; give a whole number from 1 to 100.")
     if rule not in RULES:
@@ -60,7 +59,7 @@ def spending_bounds(times: Sequence[float], alpha: float = 0.05) -> np.ndarray:
     The spending function is the one like O'Brien and Fleming's: by time t, 4 - 4 * Phi(z(alpha / 4) / sqrt(t)).
     Raises InputError for times that do not rise from above 0 to at most 1.
     """
-    _check_alpha(alpha)
+    check_share("alpha", alpha, 0.05)
     times, found = _looks(times), []
     if times[-1] > 1 + 1e-12:
         raise InputError(f"A look at time {times[-1]:g} is later than planned; times are shares, up to 1.")
@@ -77,12 +76,13 @@ def always_valid_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interval that may be read after every customer: it holds the true lift at all times at once.
 
-    lift, se: at any moments, arrays of one shape; tau: the size of lift at which the interval should be narrowest,
-    in the unit of the outcome, chosen beforehand. Sources: the mixture of Robbins (1970), as the mixture sequential
-    probability ratio test of Johari and others (2022); with an estimated se it holds asymptotically (Waudby-Smith
-    and others 2024). Raises InputError for a tau not above 0.
+    lift, se: at any moments, arrays of one shape; tau: the size of lift, in the unit of the outcome, for which the
+    interval shall be sharpest (in standard errors it is narrowest when half of it is about tau), chosen beforehand.
+    Sources: the mixture of Robbins (1970), as the mixture sequential probability ratio test of Johari and others
+    (2022); with an estimated se it holds asymptotically (Waudby-Smith and others 2024).
+    Raises InputError for a tau not above 0.
     """
-    check_confidence(confidence)
+    check_share("confidence", confidence, 0.95)
     if not (is_number(tau) and tau > 0):
         raise InputError(f"tau is {tau!r}; give a size of lift above 0, such as the smallest one worth having.")
     lift, var = np.asarray(lift, dtype=float), np.square(np.asarray(se, dtype=float))
@@ -110,16 +110,11 @@ def _go_on(state: State, time: float, bound: float, drift: float = 0.0) -> State
 
 def _solve(falling: Callable[[float], float], target: float) -> float:
     """The z value at which the falling function reaches the target; 30, beyond all z, where the target is 0."""
-    return 30.0 if target < 1e-15 else float(optimize.brentq(lambda c: falling(c) - target, 0.01, 30.0, xtol=1e-10))
+    return 30.0 if target < 1e-15 else float(optimize.brentq(lambda c: falling(c) - target, 1e-6, 30.0, xtol=1e-10))
 
 
 def _looks(times: ArrayLike) -> np.ndarray:
-    times = np.atleast_1d(np.asarray(times, dtype=float))
-    if times.ndim != 1 or not np.isfinite(times).all() or not (np.diff(times, prepend=0.0) > 0).all():
+    times = np.atleast_1d(as_numbers(times, "list of times"))
+    if times.ndim != 1 or not times.size or not (np.diff(times, prepend=0.0) > 0).all():
         raise InputError("times must rise from above 0, look by look, such as 0.25, 0.5, 1.")
     return times
-
-
-def _check_alpha(alpha: float) -> None:
-    if not (is_number(alpha) and 0 < alpha < 1):
-        raise InputError(f"alpha is {alpha}; it must lie between 0 and 1, such as 0.05.")

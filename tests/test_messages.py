@@ -10,7 +10,19 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat.v4 import new_code_cell, new_notebook
 from pandas.testing import assert_frame_equal
 
-from helpers import InputError, data, experiment, inference, power, rerun, segments, words
+from helpers import (
+    InputError,
+    adjustment,
+    data,
+    experiment,
+    heterogeneity,
+    inference,
+    power,
+    rerun,
+    segments,
+    sequential,
+    words,
+)
 
 NAMES = "CustomerID,Gender,Age,Annual Income (k$),Spending Score (1-100)"
 ROWS = ("1,Male,20,15,39", "2,Female,21,16,81", "3,Male,22,17,6")
@@ -519,3 +531,263 @@ def test_customers_stacked_from_two_tables_can_be_clustered():
 def test_a_comma_at_the_end_of_every_row_loses_nothing(load):
     """Some programs end each row so; the columns must not slip to the left."""
     assert load(NAMES, *(f"{row}," for row in ROWS))["Age"].tolist() == load(NAMES, *ROWS)["Age"].tolist()
+
+
+# Experiment logs
+
+LOG_NAMES = "user_id,age,plan,group,bought"
+LOG_ROWS = ("1,20,pro,control,0", "2,35,free,test,1", "3,50,free,control,1", "4,22,pro,test,0")
+
+
+@pytest.fixture
+def load_log(tmp_path):
+    """Write a file, then read it back as an experiment log."""
+
+    def write_and_load(*lines, **options):
+        path = tmp_path / "log.csv"
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return data.load_log(path, **{"outcome": "bought"} | options)
+
+    return write_and_load
+
+
+GOOD_LOG = [LOG_NAMES, *LOG_ROWS]
+
+
+def one_more(row):
+    return [*GOOD_LOG, row]
+
+
+def many_users(value):
+    return [LOG_NAMES, *(f"{i},30,{value(i)},{('control', 'test')[i % 2]},1" for i in range(61))]
+
+
+NO_AGE = [",".join(line.split(",")[2:]) for line in GOOD_LOG]
+BY_PLAN = {"segment": "plan"}
+BAD_LOGS = {
+    # lines, options, words of the message
+    "empty": ([], {}, "cannot be read as a table", "Save it as CSV, utf-8"),
+    "header only": ([LOG_NAMES], {}, "no customers", "Add one line"),
+    "no age, no age_band": (NO_AGE, {}, "lacks 'age_band'", "'plan', 'group', 'bought'", "Rename or add"),
+    "no such segment": (GOOD_LOG, {"segment": "country"}, "lacks 'country'", "'plan'", "Rename"),
+    "no such outcome": (GOOD_LOG, {"outcome": "revenue"}, "lacks 'revenue'", "Rename or add"),
+    "no such group": (GOOD_LOG, {"group": "arm"}, "lacks 'arm'", "Rename or add"),
+    "nothing there": (NO_AGE, {"outcome": "x", "group": "y"}, "lacks 'age_band', 'x', 'y'"),
+    "no names": (list(LOG_ROWS), {}, "lacks 'age_band'", "its columns are '1', '20'", "the first line holds the names"),
+    "outcome named twice": (
+        [f"{LOG_NAMES},bought", *(f"{row},1" for row in LOG_ROWS)], {}, "'bought' more than once", "Keep one",
+    ),
+    "age named twice": ([f"{LOG_NAMES},age", *(f"{row},1" for row in LOG_ROWS)], {}, "'age' more than once"),
+    "a value too many": ([LOG_NAMES, *(f"{row},9" for row in LOG_ROWS)], {}, "more values in a row than names"),
+    "segment is the group": (GOOD_LOG, {"segment": "group"}, "three different columns"),
+    "segment is the outcome": (GOOD_LOG, {"segment": "bought"}, "three different columns"),
+    "group is the outcome": (GOOD_LOG, {"group": "bought"}, "'bought', 'bought'", "three different"),
+    "blank segment": (one_more("5,30,,test,1"), BY_PLAN, "column plan, row 5", "blank", "fill it in"),
+    "spaces for a segment": (one_more("5,30,  ,test,1"), BY_PLAN, "column plan, row 5", "blank"),
+    "blank outcome": (one_more("5,30,pro,test,"), {}, "column bought, row 5", "blank", "take the row out"),
+    "blank arm": (one_more("5,30,pro,,1"), {}, "column group, row 5", "blank", "fill it in"),
+    "blank age": (one_more("5,,pro,test,1"), {}, "column age, row 5", "blank", "fill it in"),
+    "text for an outcome": (one_more("5,30,pro,test,yes"), {}, "column bought, row 5: yes is not a number", "such as"),
+    "infinite outcome": (one_more("5,30,pro,test,inf"), {}, "column bought, row 5: inf is impossible", "use a"),
+    "huge outcome": (one_more("5,30,pro,test,1e200"), {}, "column bought, row 5: 1e+200 is impossible", "use a number"),
+    "text for an age": (one_more("5,old,pro,test,1"), {}, "column age, row 5: old is not a number", "such as 42"),
+    "impossible age": (one_more("5,130,pro,test,1"), {}, "column age, row 5: 130 is impossible", "from 0 to 120"),
+    "three arms": (one_more("5,30,pro,third,1"), {}, "column group", "'control', 'test', 'third'", "must be two"),
+    "an arm each": (
+        [LOG_NAMES, *(f"{i},{20 + i},pro,arm {i},1" for i in range(9))], {}, "'arm 5' ...", "There must be two",
+    ),
+    "one arm": ([LOG_NAMES, *LOG_ROWS[::2]], {}, "column group", "the arms are 'control'", "must be two"),
+    "another word for control": (GOOD_LOG, {"control": "A"}, "'control', 'test'", "control is 'A'"),
+    "arms by number": (
+        [line.replace("control", "0").replace("test", "1") for line in GOOD_LOG],
+        {}, "the arms are '0', '1'", "control is 'control'", "one of them control",
+    ),
+    "one segment": ([LOG_NAMES, LOG_ROWS[0], LOG_ROWS[3]], BY_PLAN, "column plan: 1 different value;", "2 to 60"),
+    "one age band": ([LOG_NAMES, LOG_ROWS[0], LOG_ROWS[3]], {}, "column age_band: 1 different value;"),
+    "a running number": (many_users(lambda i: 1000 + i), BY_PLAN, "column plan: 61 different values", "into bands"),
+    "a name each": (many_users(lambda i: f"u{i}"), BY_PLAN, "column plan: 61 different values", "another column"),
+    "user twice": (one_more("2,30,pro,test,1"), {}, "column user_id, row 5: 2 ", "twice", "add up a user's rows"),
+    "users twice": ([*one_more(LOG_ROWS[1]), LOG_ROWS[0]], {}, "column user_id, row 5: 2", "2 such rows in all"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", BAD_LOGS)
+def test_bad_log(load_log, fault):
+    lines, options, *said = BAD_LOGS[fault]
+    guard_message(lambda: load_log(*lines, **options), *said)
+
+
+def test_missing_log(tmp_path):
+    guard_message(lambda: data.load_log(tmp_path / "no.csv"), "no file", "no.csv", "Check the spelling")
+
+
+def test_the_log_behind_the_faults_is_good(load_log):
+    assert load_log(*GOOD_LOG, control="test")["group"].tolist() == ["control", "test"] * 2
+
+
+# Calls of Part II
+
+BASELINE = np.array([3.0, 1, 4, 1, 5, 9, 2, 6])
+OUTCOME = np.array([2.0, 7, 1, 8, 2, 8, 1, 9])
+TREATED = np.arange(8) % 2 == 0
+SMALL_LOG = pd.DataFrame({"s": ["a", "b"] * 4, "group": ["control"] * 4 + ["test"] * 4, "y": range(8)})
+
+
+def rates(*four, **options):
+    return lambda: inference.compare_rates(*four, **options)
+
+
+def adjusted(outcome=OUTCOME, treated=TREATED, baseline=BASELINE, **options):
+    return lambda: adjustment.compare_adjusted(outcome, treated, baseline, **options)
+
+
+def adjusted_rows(**options):
+    return lambda: adjustment.adjust_many(OUTCOME[None], TREATED[None], BASELINE, **options)
+
+
+def by_segment(**options):
+    return lambda: heterogeneity.compare_segments(SMALL_LOG, "s", "y", **options)
+
+
+def pooled(lift=(1, 2), se=(1, 1), **options):
+    return lambda: heterogeneity.pool(lift, se, **options)
+
+
+def signs(lift, se):
+    return lambda: heterogeneity.gail_simon(lift, se)
+
+
+def bounds(looks=5, rule="pocock", **options):
+    return lambda: sequential.bounds(looks, rule, **options)
+
+
+def spending(times=(0.5, 1), **options):
+    return lambda: sequential.spending_bounds(times, **options)
+
+
+def crossing(z=(2, 2), times=(0.5, 1)):
+    return lambda: sequential.crossing_probabilities(z, times)
+
+
+def always(tau=1.0, **options):
+    return lambda: sequential.always_valid_interval(0, 1, tau, **options)
+
+
+def decide(worth):
+    return lambda: words.decision(-1, 1, worth)
+
+
+def swapped(values, position, value):
+    return [value if i == position else x for i, x in enumerate(values)]
+
+
+PART_TWO_CALLS = {
+    "rates: n": (rates(0, 1, 5, 9), "control arm has 0 conversions of 1 users", "2 users or more"),
+    "rates: too many": (rates(1, 5, 10, 9), "treatment arm has 10 conversions of 9", "two counts"),
+    "rates: negative": (rates(-1, 5, 1, 9), "control arm has -1 conversions"),
+    "rates: share": (rates(0.2, 50, 9, 50), "control arm has 0.2 conversions", "two counts"),
+    "rates: nan": (rates(1, 50, math.nan, 50), "treatment arm has nan conversions"),
+    "rates: half a user": (rates(1, 50, 1, 9.5), "treatment arm has 1 conversions of 9.5"),
+    "rates: confidence": (rates(1, 5, 1, 9, confidence=95), "confidence is 95", "such as 0.95"),
+    "adjusted: outcome blank": (adjusted(swapped(OUTCOME, 2, math.nan)), "outcome has 1 blank", "position 2"),
+    "adjusted: baseline blank": (adjusted(baseline=swapped(BASELINE, 2, math.inf)), "baseline has 1 blank or infinite"),
+    "adjusted: outcome text": (adjusted(swapped(OUTCOME, 2, "x")), "outcome has values that are not numbers"),
+    "adjusted: baseline text": (adjusted(baseline=["x"] * 8), "baseline has values that are not numbers", "one number"),
+    "adjusted: flat baseline": (adjusted(baseline=np.ones(8)), "8 customers and 3 coefficients", "does not vary"),
+    "adjusted: baseline is the arm": (adjusted(baseline=TREATED), "told apart", "plain means"),
+    "adjusted: flat in one arm": (adjusted(baseline=BASELINE * TREATED, interacted=True), "does not vary"),
+    "adjusted: all treated": (adjusted(treated=np.full(8, True)), "some arm is too small", "plain means"),
+    "adjusted: one treated": (adjusted(treated=BASELINE == 9), "single customer decides", "Use more customers"),
+    "adjusted: three customers": (adjusted(OUTCOME[:3], TREATED[:3], BASELINE[:3]), "3 customers and 3 coefficients"),
+    "adjusted: explains all": (adjusted(3 * BASELINE + TREATED), "explains the outcome completely", "no luck"),
+    "adjusted: confidence": (adjusted(confidence=1), "confidence is 1", "between 0 and 1"),
+    "adjusted rows: confidence": (adjusted_rows(confidence=0), "confidence is 0", "such as 0.95"),
+    "by segment: confidence": (by_segment(confidence=95), "confidence is 95", "such as 0.95"),
+    "by segment: share": (by_segment(control_share=1.5), "_share is 1.5", "between 0 and 1, such as 0.5"),
+    "pool: one segment": (pooled([1], [1]), "one lift and one standard error", "two or more segments"),
+    "pool: lengths": (pooled([1, 2], [1]), "one lift and one standard error"),
+    "pool: number": (pooled(1, 1), "two or more segments"),
+    "pool: table": (pooled([[1, 2]], [[1, 2]]), "two or more segments"),
+    "pool: blank": (pooled([1, math.nan], [1, 1]), "lifts has 1 blank", "position 1", "Mend it"),
+    "pool: se blank": (pooled([1, 2], [1, math.nan]), "standard errors has 1 blank", "position 1"),
+    "pool: se 0": (pooled([1, 2], [1, 0]), "standard error is not above 0", "Leave that segment out"),
+    "pool: se negative": (pooled([1, 2], [1, -1]), "Leave that segment out"),
+    "pool: confidence": (pooled(confidence=95), "confidence is 95", "such as 0.95"),
+    "signs: one segment": (signs([1], [1]), "two or more segments"),
+    "signs: lengths": (signs([1, 2], [1, 1, 1]), "one lift and one standard error"),
+    "signs: blank": (signs([1, math.nan], [1, 1]), "lifts has 1 blank", "position 1", "Mend it"),
+    "signs: se 0": (signs([1, -1], [0, 1]), "standard error is not above 0", "Leave that segment out"),
+    "bounds: none": (bounds(0), "looks is 0", "from 1 to 100"),
+    "bounds: many": (bounds(101), "looks is 101", "from 1 to 100"),
+    "bounds: broken": (bounds(2.5), "looks is 2.5", "whole number"),
+    "bounds: text": (bounds("5"), "looks is '5'", "whole number"),
+    "bounds: rule": (bounds(rule="Pocock"), "rule is 'Pocock'", "bonferroni, pocock, obrien-fleming"),
+    "bounds: alpha": (bounds(alpha=5), "alpha is 5", "such as 0.05"),
+    "spending: late": (spending([0.5, 1.2]), "time 1.2 is later than planned", "shares, up to 1"),
+    "spending: falling": (spending([0.5, 0.4]), "times must rise", "such as 0.25, 0.5, 1"),
+    "spending: twice": (spending([0.5, 0.5, 1]), "times must rise"),
+    "spending: 0": (spending([0, 1]), "rise from above 0"),
+    "spending: nan": (spending([math.nan, 1]), "times has 1 blank", "position 0"),
+    "spending: table": (spending([[0.5, 1]]), "times must rise"),
+    "spending: alpha": (spending(alpha=0), "alpha is 0", "between 0 and 1"),
+    "crossing: lengths": (crossing([2, 2, 2]), "2 looks need as many bounds", "z value above 0"),
+    "crossing: bound 0": (crossing([2, 0]), "each a z value above 0"),
+    "crossing: bound nan": (crossing([2, math.nan]), "bounds has 1 blank", "position 1"),
+    "crossing: falling": (crossing(times=(1, 0.5)), "times must rise", "such as 0.25"),
+    "always: tau 0": (always(0), "tau is 0", "smallest one worth having"),
+    "always: tau nan": (always(math.nan), "tau is nan", "above 0"),
+    "always: tau negative": (always(-2), "tau is -2", "above 0"),
+    "always: tau text": (always("big"), "tau is 'big'", "above 0"),
+    "decision: worth 0": (decide(0), "worth is 0", "above 0"),
+    "decision: worth nan": (decide(math.nan), "worth is nan", "above 0"),
+    "decision: worth text": (decide("1"), "worth is '1'", "above 0"),
+    "always: confidence": (always(confidence=95), "confidence is 95", "such as 0.95"),
+    "always: confidence text": (always(confidence="95 %"), "confidence is 95 %"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", PART_TWO_CALLS)
+def test_bad_call_of_part_two(fault):
+    call, *said = PART_TWO_CALLS[fault]
+    guard_message(call, *said)
+
+
+# Input that must be refused by the helper itself: a library's words, or a wrong answer, would be no help
+
+UNGUARDED_CALLS = {
+    "adjusted: baseline too short": (adjusted(baseline=BASELINE[:5]), "baseline", "5", "8"),
+    "adjusted: arms too short": (adjusted(treated=TREATED[:5]), "5", "8"),
+    "adjusted: baseline lies on its side": (adjusted(baseline=np.random.default_rng(1).random((2, 8))), "baseline"),
+    "adjusted: arm blank": (adjusted(treated=swapped(1.0 * TREATED, 2, math.nan)), "blank"),
+    "adjusted: arms in words": (adjusted(treated=["test", "control"] * 4), "not numbers"),
+    "adjusted: nobody": (adjusted([], [], []), "[0, 0, 0] rows", "each customer"),
+    "pool: text": (pooled(["a", "b"]), "number"),
+    "signs: text": (signs(["a", "b"], [1, 1]), "number"),
+    "spending: no looks": (spending([]), "times"),
+    "spending: text": (spending(["first", "last"]), "times"),
+    "crossing: text": (crossing(["high", "low"]), "bounds has values that are not numbers"),
+}
+
+
+@pytest.mark.parametrize("fault", UNGUARDED_CALLS)
+def test_call_that_must_not_reach_a_library(fault):
+    call, *said = UNGUARDED_CALLS[fault]
+    guard_message(call, *said)
+
+
+UNGUARDED_LOGS = {
+    "one segment and a space": (
+        [LOG_NAMES, LOG_ROWS[0], LOG_ROWS[3].replace("pro", "pro ")],
+        BY_PLAN,
+        "column plan: 1",
+    ),
+    "one user's rows and a space": ([*one_more(" A,30,pro,test,1"), "A,30,pro,test,1"], {}, "user_id, row 6", "twice"),
+    "blank user": (one_more(",30,pro,test,1"), {}, "column user_id, row 5", "blank"),
+    "blank users": ([*one_more(",30,pro,test,1"), ",31,pro,test,1"], {}, "column user_id, row 5", "blank"),
+}
+
+
+@pytest.mark.parametrize("fault", UNGUARDED_LOGS)
+def test_log_that_must_not_be_read(load_log, fault):
+    lines, options, *said = UNGUARDED_LOGS[fault]
+    guard_message(lambda: load_log(*lines, **options), *said)

@@ -10,8 +10,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from helpers import words
-from helpers.inference import compare_means_from_stats
-from helpers.words import GAIN, LOSS, OPEN, TOO_SMALL, verdict, verdict_label
+from helpers.inference import compare_means_from_stats, compare_rates
+from helpers.words import COLLECT, GAIN, HOLD, LOSS, OPEN, SHIP, TOO_SMALL, decision, verdict, verdict_label
 
 STEADY = settings(deadline=None, derandomize=True, database=None, max_examples=300, phases=[Phase.generate])
 TINY = 1e-9
@@ -137,6 +137,132 @@ def test_an_interval_printed_too_coarsely_is_caught():
 @pytest.mark.parametrize("ends", [(0.004, 7), (-7, -0.004), (-0.3, 0.996), (0.996, 7)])
 def test_rounding_does_not_move_the_interval_across_a_boundary(ends):
     guard_printed_interval(verdict, *ends)
+
+
+# A verdict in another unit
+
+POINTS = {"unit": "percentage points", "scale": 100}
+
+
+def guard_scale(verdict_of):
+    """A rate told in percentage points: as if all its numbers had been multiplied by 100 first."""
+
+    @STEADY
+    @given(
+        st.tuples(st.floats(-1, 1) | st.sampled_from([0.0, 0.01, 0.07]), st.floats(-1, 1) | st.just(0.0)).map(sorted),
+        st.sampled_from([0.01, 0.005, 0.07]),
+    )
+    def check(ends, worth):
+        rate, in_points = result(*ends), result(*(100 * end for end in ends))
+        in_points = dataclasses.replace(in_points, lift=100 * rate.lift)
+        assert verdict_of(rate, worth, **POINTS) == verdict(in_points, 100 * worth, "percentage points")
+
+    check()
+
+
+def worth_left_as_it_is(comparison, worth, unit, scale):
+    names = ("lift", "ci_low", "ci_high")
+    scaled = {name: scale * getattr(comparison, name) for name in names}
+    return verdict(dataclasses.replace(comparison, **scaled), worth, unit)
+
+
+def rounded_first(comparison, worth, unit, scale):
+    ends = {name: round(getattr(comparison, name), 2) for name in ("ci_low", "ci_high")}
+    return verdict(dataclasses.replace(comparison, **ends), worth, unit, scale)
+
+
+def test_verdict_in_percentage_points():
+    guard_scale(verdict)
+    for faulty in (worth_left_as_it_is, rounded_first):
+        with pytest.raises(AssertionError):
+            guard_scale(faulty)
+
+
+def test_verdict_on_two_rates():
+    sentence = verdict(compare_rates(100, 1_000, 150, 1_000), 0.01, **POINTS)
+    assert sentence.startswith(
+        "Treatment minus control is +5.00 percentage points (interval +2.09 to +7.89, p = 0.0007)"
+    )
+    assert sentence.endswith(
+        "A clear gain, and one worth having: the whole interval is at 1.00 percentage points or more."
+    )
+    assert "In per cent nothing bounded can be said" in verdict(compare_rates(0, 100, 30, 100), 0.01, **POINTS)
+
+
+# Decisions
+
+NOT_TESTABLE = (math.nan, math.nan)
+DECISIONS = [
+    # low, high, worth, decision
+    (1.5, 4, 1, SHIP),
+    (1, 4, 1, SHIP),
+    (0.2, 4, 1, SHIP),
+    (0.2, 1, 1, SHIP),
+    (0.2, 0.8, 1, HOLD),  # a clear gain, but too small
+    (-4, -0.2, 1, HOLD),
+    (-4, 0.8, 1, HOLD),
+    (-4, 0, 1, HOLD),
+    (0, 0, 1, HOLD),
+    (0, 4, 1, COLLECT),
+    (-4, 4, 1, COLLECT),
+    (-4, 1, 1, COLLECT),
+    (*NOT_TESTABLE, 1, COLLECT),
+    (-math.inf, math.inf, 1, COLLECT),
+    (-math.inf, 0.5, 1, HOLD),
+    (0.5, math.inf, 1, SHIP),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "worth", "decided"), DECISIONS)
+def test_decision(low, high, worth, decided):
+    assert decision(low, high, worth) == decided
+
+
+def test_decision_steps_over_at_zero_and_at_worth():
+    assert [decision(low, 5, 1) for low in (-TINY, 0, TINY)] == [COLLECT, COLLECT, SHIP]
+    assert [decision(-5, high, 1) for high in (1 - TINY, 1, 1 + TINY)] == [HOLD, COLLECT, COLLECT]
+    assert [decision(0.5, high, 1) for high in (1 - TINY, 1, 1 + TINY)] == [HOLD, SHIP, SHIP]
+
+
+def guard_decision(decide):
+    """What is done follows from what may be said: nothing ships that is not a clear gain which may be worth having."""
+
+    @STEADY
+    @given(
+        st.tuples(st.floats(-20, 20) | st.just(0.0), st.floats(-20, 20) | st.just(0.0)).map(sorted),
+        st.sampled_from([TINY, 0.5, 1, 10]),
+    )
+    def check(ends, worth):
+        label, decided = verdict_label(*ends, worth), decide(*ends, worth)
+        assert (decided == SHIP) == (label == GAIN and ends[1] >= worth)
+        assert (decided == COLLECT) == (label == OPEN)
+        assert decided in (SHIP, HOLD, COLLECT)
+
+    assert decide(*NOT_TESTABLE, 1) == COLLECT
+    check()
+
+
+def ships_what_is_clear(low, high, worth):
+    return SHIP if low > 0 else decision(low, high, worth)
+
+
+def ships_by_point(low, high, worth):
+    return SHIP if (low + high) / 2 >= worth else decision(low, high, worth)
+
+
+def holds_without_a_clear_gain(low, high, worth):
+    """Open, so no: absence of evidence again."""
+    return SHIP if low > 0 and high >= worth else HOLD
+
+
+def test_decision_never_contradicts_the_interval():
+    guard_decision(decision)
+
+
+@pytest.mark.parametrize("faulty", [ships_what_is_clear, ships_by_point, holds_without_a_clear_gain])
+def test_hasty_decisions_are_caught(faulty):
+    with pytest.raises(AssertionError):
+        guard_decision(faulty)
 
 
 # Numbers

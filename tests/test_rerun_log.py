@@ -1,0 +1,473 @@
+"""Notebook 06 on the reader's own log: the closing lines are true; what cannot be used is refused before a kernel."""
+
+import ast
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from nbclient.exceptions import CellExecutionError
+
+from helpers import InputError, data, heterogeneity, rerun, words
+
+NUMBER = r"[+-]?[\d,]*\.?\d+"
+LINE = re.compile(rf"^(.*): (ship|hold|collect more) \(lift ({NUMBER}) (.*), interval ({NUMBER}) to ({NUMBER})\)$")
+UNTESTED = "too few users to test, or no variation"
+GAIN, LOSS = "größer, aber ruhig", "日本"
+
+
+def make(sizes=None, share=0.5, kind="rate", seed=1) -> pd.DataFrame:
+    """A log: a huge gain is planted in one segment, a huge loss in another, nothing in the others."""
+    rng = np.random.default_rng(seed)
+    sizes = sizes or {GAIN: 1000, LOSS: 1000, "rest": 1000}
+    place = np.repeat(list(sizes), list(sizes.values()))
+    treated = rng.random(len(place)) >= share
+    effect = treated * ((place == GAIN) * 0.4 - 1.0 * (place == LOSS) * 0.4)
+    y = (rng.random(len(place)) < 0.45 + effect).astype(int)
+    if kind == "revenue":
+        y = (20 + 50 * effect + rng.normal(0, 5, len(place))).round(2)
+    return pd.DataFrame({"place": place, "group": np.where(treated, "treatment", "control"), "y": y})
+
+
+def save(table: pd.DataFrame, path: Path) -> str:
+    table.to_csv(path, index=False, encoding="utf-8")
+    return str(path)
+
+
+def closing(table: pd.DataFrame, folder: Path, **knobs) -> list[str]:
+    """The closing lines for a log with the columns place, group and y."""
+    usual = {"segment": "place", "outcome": "y", "group": "group", "control": "control"}
+    usual |= {"control_share": 0.5, "worth": None}
+    return rerun.preview_log(save(table, folder / "log.csv"), **(usual | knobs)).splitlines()
+
+
+def read(line: str) -> tuple[str, str, float, str, float, float]:
+    name, decision, lift, unit, low, high = LINE.match(line).groups()
+    lift, low, high = (float(x.replace(",", "")) for x in (lift, low, high))
+    return name, decision, lift, unit, low, high
+
+
+def lies(lines: list[str], worth: float) -> list[str]:
+    """Lines that their own numbers contradict; worth is in the unit that is printed."""
+    found = []
+    for line in lines:
+        if not line.endswith(UNTESTED):
+            _, decision, lift, _, low, high = read(line)
+            true = {
+                words.SHIP: low > 0 and high >= worth,
+                words.HOLD: high < worth,
+                words.COLLECT: low <= 0 and high >= worth,
+            }
+            if not true[decision] or not low <= lift <= high or re.search(r"-0\.0+\b|nan|inf\b", line):
+                found.append(line)
+    return found
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "a: ship (lift +1.00 percentage points, interval 0.00 to +2.00)",
+        "a: ship (lift +0.50 percentage points, interval +0.10 to +0.90)",
+        "a: hold (lift +0.50 percentage points, interval -0.10 to +1.00)",
+        "a: collect more (lift +1.00 percentage points, interval +0.10 to +2.00)",
+        "a: collect more (lift -1.00 percentage points, interval -3.00 to -0.50)",
+        "a: ship (lift +3.00 percentage points, interval +0.10 to +2.00)",
+        "a: collect more (lift +1.00 percentage points, interval -0.00 to +2.00)",
+    ],
+)
+def test_lies_are_caught(lie):
+    assert lies([lie], worth=1.0) == [lie]
+    assert lies(["a: ship (lift +1.00 y, interval +0.10 to +2.00)", f"b: {UNTESTED}"], worth=1.0) == []
+
+
+# The closing lines
+
+
+@pytest.mark.parametrize(("kind", "unit"), [("rate", "percentage points"), ("revenue", "units of y")])
+def test_a_huge_gain_ships_and_a_huge_loss_holds(tmp_path, kind, unit):
+    table = make(kind=kind)
+    found = {read(line)[0]: read(line) for line in closing(table, tmp_path)}
+    assert [found[name][1] for name in (GAIN, LOSS)] == [words.SHIP, words.HOLD]
+    assert {row[3] for row in found.values()} == {unit}
+    control = table[table["group"] == "control"]["y"]
+    assert lies(closing(table, tmp_path), worth=(100 if kind == "rate" else 1) * 0.05 * control.mean()) == []
+    swapped = {read(line)[0]: read(line)[1] for line in closing(table, tmp_path, control="treatment")}
+    assert [swapped[name] for name in (GAIN, LOSS)] == [words.HOLD, words.SHIP]
+
+
+@pytest.mark.parametrize("kind", ["rate", "revenue"])
+def test_printed_numbers_are_those_of_compare_segments(tmp_path, kind):
+    """At the level that allows for the segments that can be tested: three of four here."""
+    table = make(sizes={GAIN: 500, LOSS: 500, "rest": 400, "tiny": 1}, kind=kind)
+    lines = closing(table, tmp_path, worth=0.5)
+    assert f"tiny: {UNTESTED}" in lines
+    scale = 100 if kind == "rate" else 1
+    right = heterogeneity.compare_segments(table, "place", "y", confidence=1 - 0.05 / 3)
+    wrong = heterogeneity.compare_segments(table, "place", "y", confidence=1 - 0.05 / 4)
+    printed = {read(line)[0]: read(line) for line in lines if not line.startswith("tiny")}
+    assert set(printed) == {GAIN, LOSS, "rest"}
+    for name, (_, _, lift, _, low, high) in printed.items():
+        for reference, same in ((right, True), (wrong, False)):
+            expected = scale * reference.loc[name, ["lift", "ci_low", "ci_high"]].astype(float)
+            assert np.allclose([lift, low, high], expected, atol=0.005) == same
+
+
+def test_twelve_segments_in_the_order_of_compare_segments(tmp_path):
+    table = make(sizes={f"s{i:02d}": 200 for i in range(12)})
+    lines = closing(table, tmp_path)
+    assert [read(line)[0] for line in lines] == [f"s{i:02d}" for i in range(12)]
+    wide, narrow = read(lines[0]), read(closing(table[table["place"] < "s02"], tmp_path)[0])
+    assert wide[5] - wide[4] > 1.2 * (narrow[5] - narrow[4])  # twelve intervals must hold together, not two
+
+
+def test_a_segment_with_three_users_and_one_without_variation(tmp_path):
+    three = make(sizes={GAIN: 300, LOSS: 300, "three": 3}).assign(y=lambda t: t["y"] + 0.5 * (t.index % 2))
+    three.loc[three["place"] == "three", "group"] = ["control", "control", "treatment"]
+    flat = pd.DataFrame({"place": "flat", "group": ["control", "treatment"] * 20, "y": 0.0})
+    lines = closing(pd.concat([three, flat]), tmp_path)
+    assert {line for line in lines if not LINE.match(line)} == {f"three: {UNTESTED}", f"flat: {UNTESTED}"}
+    assert len(lines) == 4
+
+
+def test_true_and_false_are_an_outcome(tmp_path):
+    table = make()
+    assert closing(table.assign(y=table["y"] == 1), tmp_path) == closing(table, tmp_path)
+
+
+def test_no_decision_contradicts_its_rounded_numbers(tmp_path):
+    """Ends a hair from zero or from what is worth having are shown with as many digits as that takes."""
+    table = make(kind="revenue")
+    treated = (table["group"] == "treatment") & (table["place"] == "rest")
+    careful = heterogeneity.compare_segments(table, "place", "y", confidence=1 - 0.05 / 3)
+    low, high = careful.loc["rest", ["ci_low", "ci_high"]]
+    seen = set()
+    for hair in (0.0004, -0.0004):
+        near_zero = table.assign(y=table["y"] + treated * (hair - low))
+        near_worth = float(high) - hair
+        for log, worth in ((near_zero, 0.5), (table, near_worth)):
+            lines = closing(log, tmp_path, worth=worth)
+            assert lies(lines, worth) == []
+            seen.add(read(next(line for line in lines if line.startswith("rest")))[1])
+            plain = [LINE.sub(rounded, line) for line in lines]
+            seen |= {"two digits would lie"} if lies(plain, worth) else set()
+    assert seen == {words.SHIP, words.HOLD, words.COLLECT, "two digits would lie"}
+
+
+def test_a_rate_a_hair_from_what_is_worth_having(tmp_path):
+    """The same in percentage points; above it the gain ships, below it even a clear gain is held."""
+    table = make()
+    high = heterogeneity.compare_segments(table, "place", "y", confidence=1 - 0.05 / 3).loc[GAIN, "ci_high"]
+    for hair, decision in ((1e-7, words.HOLD), (-1e-7, words.SHIP)):
+        lines = closing(table, tmp_path, worth=high + hair)
+        assert lies(lines, 100 * (high + hair)) == []
+        assert read(next(line for line in lines if line.startswith(GAIN)))[1] == decision
+
+
+def rounded(match: re.Match) -> str:
+    name, decision, lift, unit, low, high = read(match[0])
+    return f"{name}: {decision} (lift {lift:+.2f} {unit}, interval {words.interval(low, high)})"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_lines_of_small_logs_are_true(tmp_path, seed):
+    kind = ("rate", "revenue")[seed % 2]
+    table = make(sizes={GAIN: 5 + seed, "b": 12, "c": 40, "d": 3}, kind=kind, seed=seed)
+    worth = 0.03 * (seed + 1) * (1 if kind == "rate" else 10)
+    lines = [line for line in closing(table, tmp_path, worth=worth) if not line.startswith("Check the ratio")]
+    assert lies(lines, worth * (100 if kind == "rate" else 1)) == []
+    assert len(lines) == 4
+
+
+def test_worth_decides(tmp_path):
+    table = make()
+    assert [read(line)[1] for line in closing(table, tmp_path, worth=0.9)] == [words.HOLD] * 3
+    rest = next(line for line in closing(table, tmp_path, worth=0.0001) if line.startswith("rest"))
+    assert read(rest)[1] == words.COLLECT
+
+
+def test_a_share_of_a_mean_below_zero_is_worth_having_too(tmp_path):
+    """Without --worth it is 5 % of the control mean's size, so losses (say, costs as negative numbers) work."""
+    table = make(kind="revenue").assign(y=lambda t: t["y"] - 100)
+    mean = table[table["group"] == "control"]["y"].mean()
+    assert closing(table, tmp_path) == closing(table, tmp_path, worth=-0.05 * mean)
+
+
+def test_a_broken_ratio_is_said_first(tmp_path):
+    table = make(share=0.9)
+    first, *others = closing(table, tmp_path)
+    said = "Check the ratio of the arms first: a control share of 0.5 does not fit all users, "
+    assert first.startswith(said)
+    assert all(name in first for name in (GAIN, LOSS, "rest"))
+    assert others == closing(table, tmp_path, control_share=0.9)
+    bands = table.assign(place=table["place"].map({GAIN: 20, LOSS: 30, "rest": 40})).rename(
+        columns={"place": "age_band"}
+    )
+    assert closing(bands, tmp_path, segment="age_band")[0] == f"{said}20, 30, 40."  # an own age_band stays as it is
+    lame = make()
+    lost = lame[(lame["place"] == "rest") & (lame["group"] == "treatment")].index[:120]
+    first = closing(lame.drop(lost), tmp_path)[0]
+    assert "does not fit" in first and "rest." in first and GAIN not in first
+    whole = make(sizes={f"s{i:02d}": 60 for i in range(20)}, share=0.57)
+    first, *others = closing(whole, tmp_path)
+    assert first.endswith("does not fit all users.") and len(others) == 20
+
+
+def test_an_age_is_cut_into_the_three_bands(tmp_path):
+    lines = rerun.preview_log(
+        data.FOLDER / "ab_test_data.csv", segment="age_band", outcome="converted", group="group", control="control",
+        control_share=0.5, worth=0.01,
+    ).splitlines()  # fmt: skip
+    assert [read(line)[:2] for line in lines] == [
+        ("under 30", words.SHIP), ("30 to 39", words.COLLECT), ("40 and over", words.HOLD),
+    ]  # fmt: skip
+
+
+# The command
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """The true notebooks in a course of their own, so that runs/ is too; kernels are not started but counted."""
+    root = tmp_path / "course"
+    (root / "notebooks").mkdir(parents=True)
+    for path in rerun.notebook_files():
+        shutil.copy(path, root / "notebooks" / path.name)
+    started = []
+    monkeypatch.setattr(rerun, "ROOT", root)
+    monkeypatch.setattr(rerun, "execute", lambda notebook, folder, on_cell=None: started.append(notebook))
+    monkeypatch.chdir(tmp_path)
+    return started
+
+
+def parameters(notebook) -> dict[str, object]:
+    cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    return {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell.source).body}
+
+
+def shipped_parameters() -> dict[str, object]:
+    path = next(p for p in rerun.notebook_files() if p.name.startswith("06"))
+    return parameters(nbformat.read(path, as_version=4))
+
+
+def test_every_knob_of_the_log_stands_in_notebook_06():
+    """A knob that the notebook lacks would be ignored without a word."""
+    assert set(rerun.LOG_KNOBS) | {"seed"} <= set(shipped_parameters())
+    for name in ("group", "control", "control_share", "seed"):
+        assert shipped_parameters()[name] == rerun.DEFAULTS[name]
+
+
+def test_only_06_runs_with_the_knobs_given_and_lands_in_runs(course, tmp_path, capsys):
+    (tmp_path / "my logs").mkdir()
+    save(make().rename(columns={"y": "it's bought"}), tmp_path / "my logs" / "spring sale.csv")
+    options = ["--segment", "place", "--outcome", "it's bought", "--worth", "0.02", "--seed", "7"]
+    assert rerun.main(["--log", "my logs/spring sale.csv", *options]) == 0  # a relative path, with a blank
+    (notebook,) = course
+    out = rerun.ROOT / "runs" / "log-spring sale"
+    assert [path.name for path in out.iterdir()] == ["06_segments.ipynb"]
+    expected = {"log_file": str(tmp_path / "my logs" / "spring sale.csv"), "segment": "place", "worth": 0.02, "seed": 7}
+    expected |= {"outcome": "it's bought", "group": "group", "control": "control", "control_share": 0.5}
+    assert parameters(notebook) == shipped_parameters() | expected
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head == f"The results of this run are in {out}"
+    assert [read(line)[0] for line in lines] == [GAIN, "rest", LOSS]
+
+
+def test_worth_is_told_to_the_notebook_even_if_not_given(course, tmp_path):
+    """Notebook 06 has a worth for the course's log: on another one None must stand there."""
+    assert shipped_parameters()["worth"] is not None
+    assert rerun.main(["--log", save(make(), tmp_path / "a.csv"), "--segment", "place", "--outcome", "y"]) == 0
+    assert parameters(course[0])["worth"] is None
+
+
+def test_the_other_mode_runs_the_series_without_log_knobs(course, capsys):
+    assert rerun.main(["--target-cluster", "1", "--effect", "2"]) == 0
+    assert len(course) == len(rerun.notebook_files()) > 1
+    last = next(n for n in course if "log_file" in parameters(n))
+    assert parameters(last)["effect"] == 2 and parameters(last)["worth"] == shipped_parameters()["worth"]
+    assert "Cluster 1 (" in capsys.readouterr().out
+
+
+LOG = ["--log", "log.csv"]
+GOOD = [*LOG, "--segment", "place", "--outcome", "y"]
+BAD_COMMANDS = {
+    "no such file": (["--log", "no-such.csv", *GOOD[2:]], "no file", "no-such.csv"),
+    "empty name": (["--log", "", *GOOD[2:]], "cannot be read"),
+    "not a table": (["--log", "blob.csv", *GOOD[2:]], "blob.csv", "utf-8"),
+    "no segment": ([*LOG, "--outcome", "y"], "With --log", "give --segment"),
+    "no outcome": ([*LOG, "--segment", "place"], "With --log", "give --outcome"),
+    "nothing but a log": (LOG, "give --segment, give --outcome"),
+    "unknown column": ([*LOG, "--segment", "plaza", "--outcome", "y"], "lacks 'plaza'", "'place'"),
+    "unknown group": ([*GOOD, "--group", "arm"], "lacks 'arm'"),
+    "a column twice": ([*LOG, "--segment", "group", "--outcome", "y"], "three different columns"),
+    "unknown arm": ([*GOOD, "--control", "A"], "--control is 'A'", "'treatment'"),
+    "text as outcome": ([*LOG, "--segment", "place", "--outcome", "note"], "column note, row 1", "not a number"),
+    "a user twice": (["--log", "twice.csv", *GOOD[2:]], "column user_id, row 2", "twice"),
+    "share in per cent": ([*GOOD, "--control-share", "50"], "--control-share is 50.0", "between 0 and 1"),
+    "share 0": ([*GOOD, "--control-share", "0"], "--control-share is 0.0"),
+    "share nan": ([*GOOD, "--control-share", "nan"], "--control-share is nan"),
+    "worth 0": ([*GOOD, "--worth", "0"], "--worth is 0", "above 0"),
+    "worth negative": ([*GOOD, "--worth", "-0.01"], "--worth is -0.01", "above 0"),
+    "worth nan": ([*GOOD, "--worth", "nan"], "--worth is nan"),
+    "worth in percentage points": ([*GOOD, "--worth", "1"], "--worth is 1", "0.01 is one percentage point"),
+    "nobody buys": (["--log", "zero.csv", *GOOD[2:]], "mean of the control arm is 0", "Give --worth"),
+    "gains and losses cancel": (["--log", "cancel.csv", *GOOD[2:]], "mean of the control arm is 0", "Give --worth"),
+    "one segment can be tested": (["--log", "one.csv", *GOOD[2:]], "1 segment of 2", "--segment"),
+    "none can be tested": (["--log", "none.csv", *GOOD[2:]], "0 segments of 2", "--segment"),
+    "too many segments": ([*LOG, "--segment", "number", "--outcome", "y"], "column number", "different values"),
+    "seed": ([*GOOD, "--seed", "-1"], "--seed is -1"),
+    "inside the course": ([*GOOD, "--out", "course/notebooks"], "inside the course"),
+    "out is a file": ([*GOOD, "--out", "log.csv"], "is a file"),
+    "customers": ([*GOOD, "--customers", "a.csv"], "With --log", "leave out --customers"),
+    "n_clusters": ([*GOOD, "--n-clusters", "4"], "With --log", "leave out --n-clusters"),
+    "effect": ([*GOOD, "--effect", "3"], "With --log", "leave out --effect"),
+    "two strangers": ([*GOOD, "--effect", "3", "--n-clusters", "4"], "--n-clusters", "--effect"),
+    **{
+        f"cluster with {option}": (["--target-cluster", "1", option, value], "--target-cluster", f"leave out {option}.")
+        for option, value in (
+            ("--segment", "place"), ("--outcome", "y"), ("--group", "group"), ("--control", "control"),
+            ("--control-share", "0.5"), ("--worth", "0.01"),
+        )
+    },
+}  # fmt: skip
+
+
+def write_logs(folder: Path) -> None:
+    table = make(sizes={GAIN: 100, LOSS: 100}).assign(note="x", number=lambda t: t.index)
+    save(table, folder / "log.csv")
+    save(table.assign(user_id=5), folder / "twice.csv")
+    save(table.assign(y=np.where(table["group"] == "control", 0, table["y"])), folder / "zero.csv")
+    control = table[table["group"] == "control"].head(60).assign(y=[0.1, 0.2, -0.3] * 20)
+    save(pd.concat([control, table[table["group"] == "treatment"]]), folder / "cancel.csv")
+    save(pd.concat([table.head(100), table.tail(1)]), folder / "one.csv")
+    save(table.iloc[[0, 1, -1, -2]].assign(y=1.5), folder / "none.csv")
+    (folder / "blob.csv").write_bytes(b"\xff\xfe\x00\x9c" * 40)
+
+
+@pytest.mark.parametrize("fault", BAD_COMMANDS)
+def test_what_cannot_be_used_is_refused_before_a_kernel_starts(course, tmp_path, capsys, fault):
+    write_logs(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    arguments, *said = BAD_COMMANDS[fault]
+    assert rerun.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("helpers.rerun: ")
+    assert len(printed.err.splitlines()) <= 2
+    assert [part for part in said if part not in printed.err] == []
+    assert course == [] and sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_good_command_behind_the_bad_ones_runs(course, tmp_path):
+    write_logs(tmp_path)
+    assert rerun.main(GOOD) == 0
+    assert rerun.main(["--log", "zero.csv", *GOOD[2:], "--worth", "0.01"]) == 0
+    assert rerun.main(["--log", "cancel.csv", *GOOD[2:], "--worth", "1"]) == 0  # no rate: 1 is one unit
+    assert len(course) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "either --target-cluster or --log"),
+        (["--seed", "1"], "either --target-cluster or --log"),
+        (["--target-cluster", "1", *GOOD], "either --target-cluster or --log"),
+        ([*GOOD, "--worth", "much"], "--worth"),
+        ([*GOOD, "--control-share", "half"], "--control-share"),
+        ([*GOOD, "--colour", "red"], "--colour"),
+    ],
+)
+def test_a_command_that_cannot_be_read(course, capsys, arguments, said):
+    with pytest.raises(SystemExit) as stopped:
+        rerun.main(arguments)
+    assert stopped.value.code == 2 and course == []
+    assert said in capsys.readouterr().err
+
+
+def test_names_that_look_like_options_are_left_as_they_are(course, tmp_path, capsys):
+    """Only the helper's own word becomes an option, not a column or a file of that name."""
+    table = make(sizes={"a": 50, "b": 50}).rename(columns={"place": "target_cluster", "y": "worth"})
+    path = save(table.assign(worth="worth"), tmp_path / "n_clusters.csv")
+    assert rerun.main(["--log", path, "--segment", "target_cluster", "--outcome", "worth"]) == 2
+    assert "n_clusters.csv, column worth, row 1: worth is not a number" in capsys.readouterr().err
+    assert rerun.main(["--log", path, "--segment", "target_cluster", "--outcome", "seed"]) == 2
+    assert "n_clusters.csv lacks 'seed'; its columns are 'target_cluster'" in capsys.readouterr().err
+
+
+def test_a_run_that_stops_midway_leaves_nothing(course, tmp_path, capsys, monkeypatch):
+    def stops(notebook, folder, on_cell=None):
+        (folder / "half.csv").write_text("1", encoding="utf-8")
+        raise CellExecutionError("", "InputError", "Mend row 2.")
+
+    write_logs(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(rerun, "execute", stops)
+    assert rerun.main(GOOD) == 2
+    assert "06_segments.ipynb stopped and nothing was written. InputError: Mend row 2." in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_preview_refuses_by_itself(tmp_path):
+    for knobs in ({"worth": 0}, {"control_share": 1}, {"control": "A"}, {"segment": "y"}):
+        with pytest.raises(InputError):
+            closing(make(), tmp_path, **knobs)
+
+
+def test_help_names_every_option_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        rerun.main(["--help"])
+    shown = capsys.readouterr().out
+    assert stopped.value.code == 0
+    for name in [*rerun.CLUSTER_KNOBS, *rerun.LOG_KNOBS, "seed", "out"]:
+        line = re.search(rf"^  {rerun.option(name)} .*$", shown, flags=re.MULTILINE)
+        assert line, name
+        default = rerun.DEFAULTS.get(name)
+        if default is not None:
+            assert f"(default: {default:g})" in line[0] if name == "effect" else f"(default: {default})" in line[0]
+    assert "python -m helpers.rerun --log" in shown and "one row\nper user" in shown
+    assert all(column in shown for column in data.COLUMNS)
+    assert max(map(len, shown.splitlines())) <= 120
+
+
+# The true notebook, through true kernels
+
+
+def shown_texts(notebook) -> list[str]:
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert [output for output in outputs if output.output_type == "error"] == []
+    return [str(text) for output in outputs for text in (output.get("text"), *output.get("data", {}).values()) if text]
+
+
+def agrees(notebook, line: str) -> bool:
+    """Whether one row of a table in the notebook has the line's segment, decision and, to two digits, its interval."""
+    name, decision, _, _, low, high = read(line)
+    pieces = (name, decision, *(str(round(x, 2)) for x in (low, high)))
+    rows = [row for text in shown_texts(notebook) for row in text.split("</tr>")]
+    return any(all(piece in row for piece in pieces) for row in rows if "<td>" in row)
+
+
+@pytest.mark.parametrize("kind", ["rate", "revenue"])
+def test_the_notebook_says_what_the_command_says(tmp_path, capsys, kind):
+    """A 0/1 outcome with a tiny segment; and revenue, arms A and B, nine in ten in control, names beyond ASCII."""
+    options = ["--segment", "place", "--outcome", "y"]
+    if kind == "rate":
+        table = make(sizes={GAIN: 400, LOSS: 400, "rest": 400, "tiny": 3})
+        table.loc[table["place"] == "tiny", "group"] = ["control", "control", "treatment"]
+    else:
+        table = make(share=0.9, kind="revenue").replace({"group": {"control": "A", "treatment": "B"}})
+        table = table.rename(columns={"group": "Gruppe 1"})
+        options += ["--group", "Gruppe 1", "--control", "A", "--control-share", "0.9", "--worth", "2.5"]
+    path = save(table, tmp_path / "mein Log.csv")
+    assert rerun.main(["--log", path, *options, "--out", str(tmp_path / "out put")]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.endswith("out put") and len(lines) == table["place"].nunique()
+    assert [p.name for p in (tmp_path / "out put").iterdir()] == ["06_segments.ipynb"]
+    notebook = nbformat.read(tmp_path / "out put" / "06_segments.ipynb", as_version=4)
+    assert parameters(notebook)["log_file"] == path
+    tested = [line for line in lines if LINE.match(line)]
+    assert len(tested) == 3 and all(agrees(notebook, line) for line in tested)
+    gain = next(line for line in tested if line.startswith(GAIN))
+    faults = [gain.replace(words.SHIP, words.HOLD), gain.replace(GAIN, LOSS), gain.replace("interval +", "interval -")]
+    assert not any(agrees(notebook, fault) for fault in faults)
+    assert (f"tiny: {UNTESTED}" in lines) == (kind == "rate")
