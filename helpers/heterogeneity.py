@@ -65,7 +65,8 @@ def compare_segments(
 def pool(lift: ArrayLike, se: ArrayLike, confidence: float = 0.95) -> Pooled:
     """Inverse-variance pooled lift of two or more independent segments, and Cochran's Q (df: segments - 1).
 
-    lift, se: one value a segment, in one unit. Source: Cochran (1954).
+    lift, se: one value a segment, in one unit; for rates take t * se as lift, the centre that belongs to se.
+    Source: Cochran (1954).
     Raises InputError for fewer than two segments, blanks, or standard errors that are not above 0.
     """
     lift, se = _checked(lift, se)
@@ -81,9 +82,9 @@ def pool(lift: ArrayLike, se: ArrayLike, confidence: float = 0.95) -> Pooled:
 def gail_simon(lift: ArrayLike, se: ArrayLike) -> tuple[float, float]:
     """Statistic and p-value of the test that true effects have both signs (a qualitative interaction).
 
-    lift, se: one value a segment. The statistic is the smaller of the two sums of (lift / se)^2, over the gains and
-    over the losses; p is exact for the hardest case without a change of sign. Source: Gail and Simon (1985).
-    Raises InputError as `pool` does.
+    lift, se: one value a segment, as for `pool`. The statistic is the smaller of the two sums of (lift / se)^2, over
+    the gains and over the losses; p is exact for the hardest case without a change of sign.
+    Source: Gail and Simon (1985). Raises InputError as `pool` does.
     """
     lift, se = _checked(lift, se)
     squares, others = np.square(lift / se), len(lift) - 1

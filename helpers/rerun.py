@@ -103,8 +103,7 @@ def preview_log(log_file: str, control_share: float, worth: float | None, seed: 
         few = f"{words.count(testable, 'segment')} of {len(table)} can be tested, and a comparison needs two"
         raise InputError(f"{few}, with two users in each arm and some variation. Choose another --segment.")
     arm = log.loc[log[roles["group"]] == roles["control"], roles["outcome"]]
-    if worth is None and (worth := 0.05 * abs(arm.mean())) <= 1e-12 * arm.abs().mean():
-        raise InputError("The mean of the control arm is 0, and no lift is 5 % of that. Give --worth.")
+    worth = round(0.05 * abs(float(arm.mean())), 12) if worth is None else worth
     words._check_worth(worth)
     if (rate := heterogeneity.is_rate(log[roles["outcome"]])) and worth >= 1:
         raise InputError(f"worth is {worth:g}, but no rate rises by that much: 0.01 is one percentage point.")

@@ -1,6 +1,7 @@
 """The series on other knobs and other customers: it runs through, without a network, and its sentences are true."""
 
 import ast
+import math
 import re
 import socket
 from base64 import b64encode
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from conftest import GROSS, picture_difference
-from helpers import data, experiment, inference, plots, rerun, segments, words
+from helpers import adjustment, data, experiment, heterogeneity, inference, plots, power, rerun, segments, words
 from tools import readme_picture
 
 STANDARD = {"customers_file": None, "n_clusters": 4, "target_cluster": 1, "effect": 3.0, "seed": 42}
@@ -45,7 +46,8 @@ def run_in_process(path: Path, knobs: dict, monkeypatch) -> list[str]:
 def lies(text: str) -> list[str]:
     """Sentences that their own numbers contradict: every verdict next to an interval, and what never may be shown."""
     found = []
-    pattern = rf"is ({NUMBER}) points \(interval ({NUMBER}) to ({NUMBER}), p [=<] ({NUMBER})\)\. (.*?)(?:\n|$)"
+    seen = rf"is ({NUMBER}) (?:percentage )?points \(interval ({NUMBER}) to ({NUMBER}), p [=<] ({NUMBER})\)"
+    pattern = rf"{seen}\. (.*?)(?:\n|$)"
     for lift, low, high, p, verdict in re.findall(pattern, text):
         lift, low, high, p = (float(x.replace(",", "")) for x in (lift, low, high, p))
         clear = low > 0 or high < 0
@@ -123,8 +125,28 @@ def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> None:
     table = next(t for t in texts["03"] if t.startswith("Lift with interval"))
     for cluster, r in results.items():
         assert f"cluster {cluster} {r.lift:+.2f} ({words.interval(r.ci_low, r.ci_high)})" in table
+    part_two_is_true(texts, knobs, clustered, target)
     saved = pd.read_csv(tmp_path / "customers_with_clusters.csv")
     assert (saved["Cluster"].to_numpy() == clustered["Cluster"].to_numpy()).all()
+
+
+def part_two_is_true(texts: dict[str, list[str]], knobs: dict, clustered: pd.DataFrame, target: int) -> None:
+    """What 06 to 08 say of this run, against helpers that have tests of their own."""
+    rows = segments.select_cluster(clustered, target)
+    if f"Experiment in cluster {target}, " in "\n".join(texts["07"]):
+        trial = experiment.simulate_experiment(clustered, target, knobs["effect"], seed=knobs["seed"])
+        arms = trial["group"] == "treatment"
+        adjusted = adjustment.compare_adjusted(trial["outcome"], arms, trial[experiment.OUTCOME])
+        assert f"Adjusted: {words.verdict(adjusted)}" in texts["07"]
+    else:
+        assert any("has too few customers to adjust" in text for text in texts["07"])
+    aim = abs(knobs["effect"]) or 1.0
+    sd = (rows[experiment.OUTCOME].var() + 25) ** 0.5
+    needed = words.count(math.ceil(2 * power.sample_size(aim, sd)), "customer")
+    assert any(text.endswith(f"spread {words.number(sd)}: {needed} with one look.") for text in texts["08"])
+    table = heterogeneity.compare_segments(data.load_log(), "age_band", "converted")
+    for row in table.itertuples():
+        assert f"- {row.Index}: {words.verdict(row, 0.01, 'percentage points', 100)}" in texts["06"]
 
 
 def shown_texts(output) -> list[str]:
@@ -139,8 +161,13 @@ def test_a_rerun_never_writes_into_the_course(capsys):
         assert "inside the course" in capsys.readouterr().err
 
 
-def test_the_command_writes_the_series_and_the_shipped_file_comes_from_notebook_01(tmp_path, capsys):
-    """Once through real kernels: same names, new knobs in the cell, a verdict, and data/ is what notebook 01 makes."""
+def test_the_command_writes_the_series_and_the_shipped_file_comes_from_notebook_01(tmp_path, capsys, monkeypatch):
+    """Part I through real kernels: same names, new knobs in the cell, a verdict, and data/ is what notebook 01 makes.
+
+    Part II is left to nbval, which executes it anyway; 06 goes through the command in test_rerun_log.
+    """
+    part_one = [path for path in rerun.notebook_files() if path.name < "06"]
+    monkeypatch.setattr(rerun, "notebook_files", lambda: part_one)
     out = tmp_path / "runs" / "standard"
     assert rerun.main(["--target-cluster", "1", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
@@ -186,6 +213,8 @@ def test_every_knob_of_the_command_exists_in_the_notebooks():
         "Treatment minus control is +3.68 points (interval -3.40 to +10.77, p = 0.0193). Too uncertain to tell: x",
         "Treatment minus control is +0.10 points (interval -0.40 to +0.60, p = 0.7000). Too uncertain to tell: x",
         "Treatment minus control is -2.00 points (interval +0.40 to +4.60, p = 0.0200). A clear gain; x",
+        "Treatment minus control is +2.87 percentage points (interval -1.36 to +4.38, p = 0.0002). A clear gain: x",
+        "- old: Treatment minus control is +2.87 percentage points (interval +1.36 to +4.38, p = 0.1). A clear gain: x",
         "The mean is nan points.",
         "Lift: -0.00 points.",
     ],
