@@ -1,7 +1,5 @@
 """Compare two arms after adjusting for what was known before treatment: regression adjustment (CUPED's big sister)."""
 
-import math
-
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
@@ -10,7 +8,7 @@ from scipy import linalg, stats
 from sklearn.preprocessing import StandardScaler
 
 from helpers import InputError, as_numbers, check_share
-from helpers.inference import Comparison, fieller_interval
+from helpers.inference import Comparison, comparison
 
 
 def compare_adjusted(
@@ -41,19 +39,11 @@ def compare_adjusted(
     (mean_c, lift), cov = fit.params[:2], fit.cov_params()[:2, :2]
     if cov[1, 1] <= 1e-18 * np.var(outcome):
         raise InputError("The baseline explains the outcome completely, so there is no luck to test against.")
-    low, high = fit.conf_int(1 - confidence)[1]
-    crit = stats.t.ppf((1 + confidence) / 2, fit.df_resid)
-    var_t, shared = cov[0, 0] + cov[1, 1] + 2 * cov[0, 1], cov[0, 0] + cov[0, 1]
-    relative = fieller_interval(mean_c, cov[0, 0], mean_c + lift, var_t, crit, shared)
-    numbers = {
-        "n_control": int((~treated).sum()), "n_treatment": int(treated.sum()),
-        "mean_control": mean_c, "mean_treatment": mean_c + lift,
-        "sd_control": fit.resid[~treated].std(ddof=1), "sd_treatment": fit.resid[treated].std(ddof=1),
-        "lift": lift, "ci_low": low, "ci_high": high, "t": fit.tvalues[1], "df": fit.df_resid,
-        "p_value": fit.pvalues[1], "relative_lift": lift / mean_c if mean_c else math.nan,
-        "relative_ci_low": relative[0], "relative_ci_high": relative[1], "se": fit.bse[1],
-    }  # fmt: skip
-    return Comparison(**{name: x if name.startswith("n_") else float(x) for name, x in numbers.items()})
+    sizes, sds = zip(*((int(arm.sum()), fit.resid[arm].std(ddof=1)) for arm in (~treated, treated)), strict=True)
+    variances = cov[0, 0], cov[0, 0] + cov[1, 1] + 2 * cov[0, 1]
+    return comparison(
+        sizes, (mean_c, mean_c + lift), sds, variances, fit.df_resid, confidence, float(cov[0, 0] + cov[0, 1])
+    )
 
 
 def adjust_many(

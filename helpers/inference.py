@@ -1,7 +1,8 @@
 """Compare two arms: Welch's t-test with absolute and relative lift, and the bootstrap."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -71,16 +72,7 @@ def compare_means_from_stats(
         raise InputError("Neither arm varies (both standard deviations are 0), so there is no luck to test against.")
     var_c, var_t = sd_c**2 / n_c, sd_t**2 / n_t
     df = (var_c + var_t) ** 2 / (var_c**2 / (n_c - 1) + var_t**2 / (n_t - 1))
-    t, p_value = stats.ttest_ind_from_stats(mean_t, sd_t, n_t, mean_c, sd_c, n_c, equal_var=False)
-    lift, crit = mean_t - mean_c, stats.t.ppf((1 + confidence) / 2, df)
-    half = crit * math.sqrt(var_c + var_t)
-    relative = fieller_interval(mean_c, var_c, mean_t, var_t, crit)
-    return Comparison(
-        n_control=n_c, n_treatment=n_t, mean_control=mean_c, mean_treatment=mean_t, sd_control=sd_c, sd_treatment=sd_t,
-        lift=lift, ci_low=float(lift - half), ci_high=float(lift + half), t=float(t), df=float(df),
-        p_value=float(p_value), relative_lift=lift / mean_c if mean_c else math.nan,
-        relative_ci_low=float(relative[0]), relative_ci_high=float(relative[1]), se=math.sqrt(var_c + var_t),
-    )  # fmt: skip
+    return comparison((n_c, n_t), (mean_c, mean_t), (sd_c, sd_t), (var_c, var_t), df, confidence)
 
 
 def compare_rates(x_c: int, n_c: int, x_t: int, n_t: int, confidence: float = 0.95) -> Comparison:
@@ -96,19 +88,30 @@ def compare_rates(x_c: int, n_c: int, x_t: int, n_t: int, confidence: float = 0.
     for arm, x, n in (("control", x_c, n_c), ("treatment", x_t, n_t)):
         if not (is_number(x, whole=True) and is_number(n, whole=True) and n >= 2 and 0 <= x <= n):
             raise InputError(f"The {arm} arm has {x} conversions of {n} users; give two counts, 2 users or more.")
-    rates, shifted = (x_c / n_c, x_t / n_t), ((x_c + 1) / (n_c + 2), (x_t + 1) / (n_t + 2))
-    var_c, var_t = (p * (1 - p) / (n + 2) for p, n in zip(shifted, (n_c, n_t), strict=True))
-    sds = [math.sqrt(p * (1 - p) * n / (n - 1)) for p, n in zip(rates, (n_c, n_t), strict=True)]
-    centre, se, crit = shifted[1] - shifted[0], math.sqrt(var_c + var_t), stats.norm.ppf((1 + confidence) / 2)
-    relative = fieller_interval(shifted[0], var_c, shifted[1], var_t, crit)
+    sizes, rates, shifted = (n_c, n_t), (x_c / n_c, x_t / n_t), ((x_c + 1) / (n_c + 2), (x_t + 1) / (n_t + 2))
+    sds = [math.sqrt(p * (1 - p) * n / (n - 1)) for p, n in zip(rates, sizes, strict=True)]
+    variances = [p * (1 - p) / (n + 2) for p, n in zip(shifted, sizes, strict=True)]
+    r = comparison(sizes, shifted, sds, variances, math.inf, confidence)
+    return replace(
+        r, mean_control=rates[0], mean_treatment=rates[1], lift=rates[1] - rates[0], ci_low=max(-1.0, r.ci_low),
+        ci_high=min(1.0, r.ci_high), relative_lift=rates[1] / rates[0] - 1 if rates[0] else math.nan,
+        relative_ci_low=r.relative_ci_low if math.isinf(r.relative_ci_low) else max(-1.0, r.relative_ci_low),
+    )  # fmt: skip
+
+
+def comparison(
+    sizes: Sequence[int], means: Sequence[float], sds: Sequence[float], variances: Sequence[float], df: float,
+    confidence: float, cov: float = 0.0,
+) -> Comparison:  # fmt: skip
+    """The Comparison that follows from two means, control first, their squared standard errors and covariance."""
+    (mean_c, mean_t), (var_c, var_t) = map(float, means), map(float, variances)
+    lift, se, crit = mean_t - mean_c, math.sqrt(var_c + var_t - 2 * cov), float(stats.t.ppf((1 + confidence) / 2, df))
+    low, high = fieller_interval(mean_c, var_c, mean_t, var_t, crit, cov)
     return Comparison(
-        n_control=n_c, n_treatment=n_t, mean_control=rates[0], mean_treatment=rates[1], sd_control=sds[0],
-        sd_treatment=sds[1], lift=rates[1] - rates[0], ci_low=max(-1.0, float(centre - crit * se)),
-        ci_high=min(1.0, float(centre + crit * se)), t=centre / se, df=math.inf,
-        p_value=float(2 * stats.norm.sf(abs(centre) / se)),
-        relative_lift=rates[1] / rates[0] - 1 if rates[0] else math.nan,
-        relative_ci_low=float(relative[0] if np.isinf(relative[0]) else max(-1.0, relative[0])),
-        relative_ci_high=float(relative[1]), se=se,
+        n_control=sizes[0], n_treatment=sizes[1], mean_control=mean_c, mean_treatment=mean_t, sd_control=float(sds[0]),
+        sd_treatment=float(sds[1]), lift=lift, ci_low=lift - crit * se, ci_high=lift + crit * se, t=lift / se,
+        df=float(df), p_value=float(2 * stats.t.sf(abs(lift) / se, df)), se=se,
+        relative_lift=lift / mean_c if mean_c else math.nan, relative_ci_low=float(low), relative_ci_high=float(high),
     )  # fmt: skip
 
 

@@ -29,9 +29,9 @@ def crossing_probabilities(bounds: ArrayLike, times: ArrayLike, drift: float = 0
     if bounds.shape != times.shape or not (bounds > 0).all():
         raise InputError(f"{len(times)} looks need as many bounds, each a z value above 0.")
     found = [_crossing(START, times[0], bounds[0], drift)]
-    state = START
+    state, finest = START, np.diff(times, prepend=0.0).min()
     for last, time in enumerate(times[1:]):
-        state = _go_on(state, times[last], bounds[last], drift)
+        state = _go_on(state, times[last], bounds[last], finest, drift)
         found.append(_crossing(state, time, bounds[last + 1], drift))
     return np.array(found)
 
@@ -65,10 +65,10 @@ def spending_bounds(times: Sequence[float], alpha: float = 0.05) -> np.ndarray:
     if times[-1] > 1 + 1e-12:
         raise InputError(f"A look at time {times[-1]:g} is later than planned; times are shares, up to 1.")
     spent = 4 * stats.norm.sf(stats.norm.isf(alpha / 4) / np.sqrt(times))
-    state = START
+    state, finest = START, np.diff(times, prepend=0.0).min()
     for time, increment in zip(times, np.diff(spent, prepend=0.0), strict=True):
         found.append(_solve(lambda c, s=state, t=time: _crossing(s, t, c), increment))
-        state = _go_on(state, time, found[-1])
+        state = _go_on(state, time, found[-1], finest)
     return np.array(found)
 
 
@@ -88,8 +88,7 @@ def always_valid_interval(
     if not (is_number(tau) and tau > 0):
         raise InputError(f"tau is {tau!r}; give a size of lift above 0, such as the smallest one worth having.")
     lift, var = np.asarray(lift, dtype=float), np.square(np.asarray(se, dtype=float))
-    ratio = (var + tau**2) / var
-    half = np.sqrt(var * ratio / (ratio - 1) * (np.log(ratio) - 2 * np.log(1 - confidence)))
+    half = np.sqrt(var * (var + tau**2) / tau**2 * (np.log1p(tau**2 / var) - 2 * np.log(1 - confidence)))
     return lift - half, lift + half
 
 
@@ -100,12 +99,12 @@ def _crossing(state: State, time: float, bound: float, drift: float = 0.0) -> fl
     return float(mass @ (special.ndtr((ahead - edge) / step) + special.ndtr((-edge - ahead) / step)))
 
 
-def _go_on(state: State, time: float, bound: float, drift: float = 0.0) -> State:
-    """The paths that are still running after the next look."""
+def _go_on(state: State, time: float, bound: float, finest: float, drift: float = 0.0) -> State:
+    """The paths that are still running after the next look; finest: the smallest time between two looks."""
     points, mass, before = state
     step, ahead = (time - before) ** 0.5, points + drift * (time - before)
     reach = min(bound, abs(drift) * time**0.5 + 9) * time**0.5
-    nodes, weights = _nodes(32 + 4 * int(reach / step))
+    nodes, weights = _nodes(32 + 4 * int(reach / finest**0.5))
     arrived = np.exp(-0.5 * ((reach * nodes[:, None] - ahead) / step) ** 2) / (step * np.sqrt(2 * np.pi))
     return reach * nodes, reach * weights * (arrived @ mass), time
 
@@ -117,6 +116,6 @@ def _solve(falling: Callable[[float], float], target: float) -> float:
 
 def _looks(times: ArrayLike) -> np.ndarray:
     times = np.atleast_1d(as_numbers(times, "list of times"))
-    if times.ndim != 1 or not times.size or not (np.diff(times, prepend=0.0) > 1e-4 * times[-1]).all():
-        raise InputError("times must rise from above 0, each by a ten-thousandth or more, such as 0.25, 0.5, 1.")
+    if times.ndim != 1 or not times.size or not (np.diff(times, prepend=0.0) > 9.99e-4 * times[-1]).all():
+        raise InputError("times must rise from above 0, each by a thousandth or more, such as 0.25, 0.5, 1.")
     return times

@@ -28,6 +28,11 @@ def number(x: float, digits: int = 2, sign: bool = False) -> str:
     return f"{rounded:{'+' if sign and rounded else ''},.{digits}f}"
 
 
+def given(x: float) -> str:
+    """A number that somebody typed, not rounded onto another: two decimals where they suffice, else four digits."""
+    return number(x) if round(x, 2) == x else f"{x:,.4g}"
+
+
 def percent(share: float, digits: int = 1, sign: bool = False) -> str:
     """A share as per cent: 0.046 gives "4.6 %"."""
     return number(100 * share, digits, sign) + (" %" if math.isfinite(share) else "")
@@ -105,7 +110,7 @@ def verdict(result: Comparison, worth: float = 1.0, unit: str = "points", scale:
         f"Treatment minus control is {number(scale * result.lift, sign=True)} {unit} "
         f"(interval {ends}, {p_value(result.p_value)})"
     )
-    least = f"{number(worth)} {unit}"
+    least = f"{given(worth)} {unit}"
     label = verdict_label(low, high, worth)
     if label == GAIN and low >= worth:
         said = f"A clear gain, and one worth having: the whole interval is at {least} or more."
@@ -130,7 +135,7 @@ def verdict(result: Comparison, worth: float = 1.0, unit: str = "points", scale:
 def say(*sentences: str) -> None:
     """Display sentences as text of the page, so that computed words read like typed ones."""
     text = " ".join(sentences)
-    display({"text/markdown": text.replace("$", r"\$"), "text/plain": text}, raw=True)
+    display({"text/markdown": text.replace("$", r"\$").replace("<", "&lt;"), "text/plain": text}, raw=True)
 
 
 def answer(text: str, summary: str = "Show the answer") -> None:

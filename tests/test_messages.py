@@ -681,6 +681,7 @@ def swapped(values, position, value):
     return [value if i == position else x for i, x in enumerate(values)]
 
 
+TOO_NEAR = ("times must rise", "each by a thousandth or more", "such as 0.25, 0.5, 1")
 PART_TWO_CALLS = {
     "rates: n": (rates(0, 1, 5, 9), "control arm has 0 conversions of 1 users", "2 users or more"),
     "rates: too many": (rates(1, 5, 10, 9), "treatment arm has 10 conversions of 9", "two counts"),
@@ -729,11 +730,15 @@ PART_TWO_CALLS = {
     "spending: 0": (spending([0, 1]), "rise from above 0"),
     "spending: nan": (spending([math.nan, 1]), "times has 1 blank", "position 0"),
     "spending: table": (spending([[0.5, 1]]), "times must rise"),
+    "spending: too near": (spending([0.5, 0.50005, 1]), *TOO_NEAR),
+    "spending: too early": (spending([0.00005, 1]), *TOO_NEAR),
     "spending: alpha": (spending(alpha=0), "alpha is 0", "between 0 and 1"),
     "crossing: lengths": (crossing([2, 2, 2]), "2 looks need as many bounds", "z value above 0"),
     "crossing: bound 0": (crossing([2, 0]), "each a z value above 0"),
     "crossing: bound nan": (crossing([2, math.nan]), "bounds has 1 blank", "position 1"),
     "crossing: falling": (crossing(times=(1, 0.5)), "times must rise", "such as 0.25"),
+    "crossing: too near": (crossing(times=(0.99999, 1)), *TOO_NEAR),
+    "crossing: too near, in users": (crossing(times=(50_000, 50_004)), *TOO_NEAR),
     "always: tau 0": (always(0), "tau is 0", "smallest one worth having"),
     "always: tau nan": (always(math.nan), "tau is nan", "above 0"),
     "always: tau negative": (always(-2), "tau is -2", "above 0"),
@@ -750,6 +755,17 @@ PART_TWO_CALLS = {
 def test_bad_call_of_part_two(fault):
     call, *said = PART_TWO_CALLS[fault]
     guard_message(call, *said)
+
+
+def test_looks_a_little_farther_apart_are_served(monkeypatch):
+    """And a helper that takes looks as they come is caught."""
+    assert len(spending([0.001, 0.5, 0.501, 1])()) == 4
+    assert len(crossing(times=(50_000, 50_060))()) == 2
+    monkeypatch.setattr(sequential, "_looks", np.asarray)
+    for fault in ("crossing: too near", "crossing: too near, in users"):
+        call, *said = PART_TWO_CALLS[fault]
+        with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+            guard_message(call, *said)
 
 
 # Input that must be refused by the helper itself: a library's words, or a wrong answer, would be no help

@@ -5,9 +5,13 @@ A guard is a function that takes the implementation: the true one must pass it, 
 
 import dataclasses
 import math
+import re
+import runpy
+import time
 from itertools import pairwise, product
 from unittest import mock
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +21,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, test_proportions_2indep
 
-from helpers import adjustment, data, experiment, heterogeneity, inference, segments, sequential
+from helpers import adjustment, data, experiment, heterogeneity, inference, rerun, segments, sequential, words
 from tests.test_behaviour import caught, mirrored, share
 
 test_proportions_2indep.__test__ = False  # a library's function, no test of ours
@@ -472,6 +476,48 @@ def test_test_for_different_signs():
         caught(guard_signs, faulty)
 
 
+def small_cells(lift_of, m, n, rate, sure=None, runs=2_000, seed=20):
+    """Lift and se, runs x m segments of n users an arm, without effect; `sure`: control, treatment in the first."""
+    every = [[inference.compare_rates(c, n, t, n) for t in range(n + 1)] for c in range(n + 1)]
+    lift, se = (np.array([[of(r) for r in row] for row in every]) for of in (lift_of, lambda r: r.se))
+    rates = np.full((2, m), rate)
+    rates[:, 0] = rates[:, 0] if sure is None else sure
+    counts = tuple(np.random.default_rng(seed).binomial(n, rates[:, None], (2, runs, m)))
+    return lift[counts], se[counts]
+
+
+def small_cell_alarms(lift_of):
+    """How often Q sees a difference, and Gail and Simon's test a change of sign, where there is none.
+
+    For the sign also in its hardest case, beside a segment that gains for sure. One row a design.
+    """
+    found = []
+    for m, n, rate in ((10, 10, 0.3), (20, 10, 0.4)):
+        plain, beside = (small_cells(lift_of, m, n, rate, sure) for sure in (None, (0, 1)))
+        signs = [[heterogeneity.gail_simon(*row)[1] for row in zip(*runs, strict=True)] for runs in (plain, beside)]
+        found.append([share(np.less(p, 0.05)) for p in (pooled_many(*plain)[2], *signs)])
+    return np.array(found)
+
+
+def guard_small_cells(alarms):
+    assert (alarms <= 0.05 + 3.2 * math.sqrt(0.05 * 0.95 / 2_000)).all(), alarms
+
+
+def centre_of_interval(r):
+    return r.t * r.se
+
+
+def raw_lift(r):
+    return r.lift
+
+
+def test_rates_of_small_segments_are_pooled_by_the_centre_of_their_interval():
+    guard_small_cells(small_cell_alarms(centre_of_interval))
+    raw = small_cell_alarms(raw_lift)  # not the lift that its standard error belongs to
+    caught(guard_small_cells, raw)
+    assert (raw[:, [0, 2]] > 0.10).all()
+
+
 def test_gains_and_losses_are_treated_alike():
     rng = np.random.default_rng(7)
     for k in (2, 3, 6):
@@ -480,6 +526,113 @@ def test_gains_and_losses_are_treated_alike():
         assert heterogeneity.gail_simon(-lift, se) == pytest.approx((statistic, p))
         assert heterogeneity.gail_simon(10 * lift[::-1], 10 * se[::-1]) == pytest.approx((statistic, p))
         assert heterogeneity.gail_simon(abs(lift), se) == (0, 1)
+
+
+# A thousand replays, and the generator itself
+
+TRUE_LIFTS = np.array([0.03, 0.01, -0.01])
+CAREFUL, WORTH, LOGS = 1 - 0.05 / 3, 0.01, 60
+
+
+def by_age(log):
+    banded = log.assign(age_band=segments.age_band(log["age"]))
+    return heterogeneity.compare_segments(banded, "age_band", "converted", confidence=CAREFUL)
+
+
+@pytest.fixture(scope="module")
+def generated():
+    """Lift and interval of every age band in new logs from the generator: three arrays, logs x bands."""
+    make_log = runpy.run_path(str(data.FOLDER / "make_data.py"))["make_log"]
+    tables = [by_age(make_log(seed)) for seed in range(1_000, 1_000 + LOGS)]
+    return [np.array([table[name] for table in tables]) for name in ("lift", "ci_low", "ci_high")]
+
+
+def replay(se, truth=TRUE_LIFTS, confidence=CAREFUL):
+    """Notebook 06's draws: a thousand estimates around the truth, with their intervals."""
+    estimates = truth + se * np.random.default_rng(42).normal(size=(2, 10_000, len(se)))[0][:1000]
+    half = stats.norm.ppf((1 + confidence) / 2) * se
+    return estimates, estimates - half, estimates + half
+
+
+def decided(low, high):
+    """True where the decision is taken, kinds x runs x bands."""
+    ends = zip(low.ravel(), high.ravel(), strict=True)
+    found = np.reshape([words.decision(*pair, WORTH) for pair in ends], low.shape)
+    return np.array([found == kind for kind in (words.SHIP, words.HOLD, words.COLLECT)])
+
+
+def guard_spread(replayed, generated):
+    """The lifts of the logs lie around the truth as those of the replays do."""
+    z = (generated[0] - replayed[0].mean(axis=0)) / replayed[0].std(axis=0)
+    assert abs(z.mean()) <= 3.2 / math.sqrt(z.size)
+    assert abs(z.std() - 1) <= 3.2 / math.sqrt(2 * z.size)
+
+
+def alike(often, seen):
+    """Whether hits (runs x kinds) are as frequent in the logs as in the replays, up to the luck of 60 and of 1,000.
+
+    A share p may be off by 3.2 * sqrt(p * (1 - p) * (1 / 60 + 1 / 1000)), with two hits and two misses added to p.
+    """
+    p = (often.sum(axis=0) + 2) / (len(often) + 4)
+    return (np.abs(seen.mean(axis=0) - p) <= 3.2 * np.sqrt(p * (1 - p) * (1 / len(seen) + 1 / len(often)))).all()
+
+
+def guard_decisions(replayed, generated):
+    for often, seen in zip(decided(*replayed[1:]), decided(*generated[1:]), strict=True):
+        assert alike(often, seen)
+
+
+def guard_replay_coverage(replayed, generated):
+    """Of each interval alone, and of all three together."""
+    held = [(low <= TRUE_LIFTS) & (high >= TRUE_LIFTS) for _, low, high in (replayed, generated)]
+    assert alike(*(np.column_stack([hit, hit.all(axis=1)]) for hit in held))
+
+
+REPLAY_GUARDS = {
+    guard_spread: {
+        "as if with half of the users": lambda se: replay(math.sqrt(2) * se),
+        "as if with twice the users": lambda se: replay(se / math.sqrt(2)),
+        "around no effect": lambda se: replay(se, 0 * TRUE_LIFTS),
+    },
+    guard_decisions: {
+        "as if with half of the users": lambda se: replay(math.sqrt(2) * se),
+        "as if with twice the users": lambda se: replay(se / math.sqrt(2)),
+        "arms swapped": lambda se: replay(se, -TRUE_LIFTS),
+        "bands in another order": lambda se: replay(se, TRUE_LIFTS[::-1]),
+    },
+    guard_replay_coverage: {
+        "around no effect": lambda se: replay(se, 0 * TRUE_LIFTS),
+        "intervals of 68 %": lambda se: replay(se, confidence=0.68),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def shipped_se():
+    return by_age(data.load_log())["se"].to_numpy()
+
+
+@pytest.mark.parametrize("guard", REPLAY_GUARDS)
+def test_replays_are_what_the_generator_does(generated, shipped_se, guard):
+    guard(replay(shipped_se), generated)
+    for faulty in REPLAY_GUARDS[guard].values():
+        caught(lambda replayed: guard(replayed, generated), faulty(shipped_se))
+
+
+def guard_replay_table(replay, se):
+    """These replays are notebook 06's: its stored table has their false ships and missed wins, to the digit."""
+    path = next(path for path in rerun.notebook_files() if path.name.startswith("06"))
+    outputs = [o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])]
+    texts = [o["data"]["text/html"] for o in outputs if "text/html" in o.get("data", {})]
+    row = next(text for text in texts if "wins that are missed" in text).rpartition("corrected intervals</th>")[2]
+    ships = decided(*replay(se)[1:])[0]
+    false, missed = ships[:, TRUE_LIFTS <= 0].any(axis=1), ~ships[:, TRUE_LIFTS >= WORTH]
+    assert [f"<td>{share(x):.1%}</td>" for x in (false, missed)] == re.findall(r"<td>.*?</td>", row)
+
+
+def test_replays_are_those_of_notebook_06(shipped_se):
+    guard_replay_table(replay, shipped_se)
+    caught(lambda replay: guard_replay_table(replay, shipped_se), lambda se: replay(se, confidence=0.95))
 
 
 # Adjustment for a baseline
@@ -550,7 +703,11 @@ def always_one_slope(y, treated, x, confidence=0.95, interacted=False):
 
 def means_as_if_independent(y, treated, x, confidence=0.95, interacted=False):
     """Leaves the covariance of the two adjusted means out of the relative interval."""
-    with mock.patch.object(adjustment, "fieller_interval", lambda *six: inference.fieller_interval(*six[:5])):
+    true = inference.fieller_interval
+    with (
+        mock.patch.object(inference, "fieller_interval", lambda *six: true(*six[:5])) as faulty,
+        mock.patch.object(adjustment, "fieller_interval", faulty, create=True),  # wherever it is called from
+    ):
         return adjustment.compare_adjusted(y, treated, x, confidence, interacted)
 
 
@@ -880,6 +1037,55 @@ def test_crossing_probabilities_are_the_simulated_ones():
     caught(guard_crossings, lambda b, t, drift: sequential.crossing_probabilities(b, equal(len(t)), drift))
     caught(guard_crossings, lambda b, t, drift: sequential.crossing_probabilities(b, t, 1.1 * drift))
     caught(guard_crossings, lambda b, t, drift: np.diff(stats.norm.sf(b - drift * np.sqrt(t)), prepend=0))
+
+
+def rectangles(bounds, times, drift):
+    """First crossings from scipy's multivariate normal: how often |z| stays below the first 1, 2 ... bounds."""
+    b, t = np.asarray(bounds), np.asarray(times)
+    corr, mean = np.sqrt(np.minimum.outer(t, t) / np.maximum.outer(t, t)), drift * np.sqrt(t)
+    mvn = stats.multivariate_normal
+    stays = [mvn.cdf(b[:k], mean[:k], corr[:k, :k], lower_limit=-b[:k], rng=1) for k in range(1, len(b) + 1)]
+    return -np.diff(stays, prepend=1.0)
+
+
+AT_ONCE = 0.3  # seconds of the processor; it takes a hundredth of that
+
+
+def guard_near_last_look(crossing):
+    """A last look just after the one before costs no time, as no path is followed to its end, and is right."""
+    for bounds, times in (([2.5, 2.2, 1.96], [0.5, 1, 1.001]), ([3.0, 2.4, 2.1, 2.0], [0.3, 0.6, 0.999, 1])):
+        for drift in (0, 2):
+            with mock.patch.object(sequential, "_go_on", wraps=sequential._go_on) as followed:
+                began = time.process_time()
+                found = crossing(bounds, times, drift)
+                assert time.process_time() - began < AT_ONCE
+            assert all(call.args[1] < times[-1] for call in followed.call_args_list)
+            assert found == pytest.approx(rectangles(bounds, times, drift), abs=1e-3)
+
+
+def follows_to_the_end(bounds, times, drift):
+    found = sequential.crossing_probabilities(bounds, times, drift)
+    sequential._go_on((np.zeros(1), np.ones(1), times[-2]), times[-1], bounds[-1], times[-1] - times[-2], drift)
+    return found
+
+
+def last_look_as_if_alone(bounds, times, drift):
+    found = sequential.crossing_probabilities(bounds, times, drift)
+    alone = sequential.crossing_probabilities(bounds[-1:], times[-1:], drift)
+    return np.append(found[:-1], max(0, alone[0] - found[:-1].sum()))
+
+
+def slow_crossing(bounds, times, drift):
+    began = time.process_time()
+    while time.process_time() - began < AT_ONCE:
+        pass
+    return sequential.crossing_probabilities(bounds, times, drift)
+
+
+def test_a_last_look_that_is_near():
+    guard_near_last_look(sequential.crossing_probabilities)
+    for faulty in (follows_to_the_end, last_look_as_if_alone, slow_crossing):
+        caught(guard_near_last_look, faulty)
 
 
 def guard_prefix(bounds_at):

@@ -1,8 +1,10 @@
 """Notebook 06 on the reader's own log: the closing lines are true; what cannot be used is refused before a kernel."""
 
 import ast
+import json
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -12,6 +14,9 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from helpers import InputError, data, heterogeneity, rerun, words
+from tests.test_behaviour import caught
+from tests.test_rerun import lies as false_verdicts
+from tests.test_rerun import run_in_process
 
 NUMBER = r"[+-]?[\d,]*\.?\d+"
 LINE = re.compile(rf"^(.*): (ship|hold|collect more) \(lift ({NUMBER}) (.*), interval ({NUMBER}) to ({NUMBER})\)$")
@@ -247,9 +252,12 @@ def parameters(notebook) -> dict[str, object]:
     return {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell.source).body}
 
 
+def shipped() -> nbformat.NotebookNode:
+    return nbformat.read(next(p for p in rerun.notebook_files() if p.name.startswith("06")), as_version=4)
+
+
 def shipped_parameters() -> dict[str, object]:
-    path = next(p for p in rerun.notebook_files() if p.name.startswith("06"))
-    return parameters(nbformat.read(path, as_version=4))
+    return parameters(shipped())
 
 
 def test_every_knob_of_the_log_stands_in_notebook_06():
@@ -471,3 +479,150 @@ def test_the_notebook_says_what_the_command_says(tmp_path, capsys, kind):
     faults = [gain.replace(words.SHIP, words.HOLD), gain.replace(GAIN, LOSS), gain.replace("interval +", "interval -")]
     assert not any(agrees(notebook, fault) for fault in faults)
     assert (f"tiny: {UNTESTED}" in lines) == (kind == "rate")
+
+
+# The true notebook on odd logs, in this process
+
+SHOW_TABLE = 'print(monday.assign(segment=monday.index.astype(str)).to_json(orient="records", double_precision=15))'
+ROLES = ("segment", "outcome", "group", "control")
+PLACES = {"segment": "place", "outcome": "y", "group": "group", "control": "control", "control_share": 0.5}
+PLACES |= {"log_file": "log.csv", "worth": 0.01}
+SWAPPED = "the course's, arms swapped"
+
+
+def forty_segments() -> pd.DataFrame:
+    """Five segments have three users each, one has no conversion, one a huge gain, one a huge loss."""
+    names = [{1: GAIN, 2: LOSS}.get(i, f"s{i:02d}") for i in range(40)]
+    log = make(sizes={name: 3 if i % 7 == 6 else 90 for i, name in enumerate(names)})
+    return log.assign(y=log["y"] * (log["place"] != "s22"))
+
+
+def refunds() -> pd.DataFrame:
+    """Amounts on both sides of zero; nine in ten users are in arm A, which is control."""
+    log = make(sizes={GAIN: 900, LOSS: 900, "rest": 900, "small": 90}, share=0.9, kind="revenue", seed=3)
+    return log.assign(y=(log["y"] - 21).round(2)).replace({"group": {"control": "A", "treatment": "B"}})
+
+
+ODD_LOGS = {
+    "forty segments": (forty_segments, PLACES),
+    "refunds": (refunds, PLACES | {"control": "A", "control_share": 0.9, "worth": 1.0}),
+    "sixty users": (lambda: make(sizes={GAIN: 25, "rest": 35}, seed=4), PLACES),
+    SWAPPED: (None, shipped_parameters() | {"control": "treatment"}),
+}
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """Run notebook 06 on an odd log, once: its knobs; its texts, its rows for Monday and the command's lines."""
+
+    @cache
+    def run(name: str) -> tuple[dict, tuple]:
+        folder, (make_odd, knobs) = tmp_path_factory.mktemp("odd"), ODD_LOGS[name]
+        path = save(make_odd(), folder / "log.csv") if make_odd else data.FOLDER / "ab_test_data.csv"
+        knobs = knobs | {"log_file": path} if make_odd else knobs
+        notebook = shipped()
+        notebook.cells.append(nbformat.v4.new_code_cell(SHOW_TABLE))
+        nbformat.write(notebook, folder / "06_segments.ipynb")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            *texts, table = run_in_process(folder / "06_segments.ipynb", knobs, patch)
+        given = {knob: knobs[knob] for knob in (*ROLES, "control_share", "worth")}
+        return knobs, (texts, json.loads(table), rerun.preview_log(path, **given).splitlines())
+
+    return run
+
+
+def in_segments(knobs: dict) -> tuple[pd.DataFrame, pd.DataFrame]:
+    roles = {name: knobs[name] for name in ROLES}
+    log = data.load_log(knobs["log_file"], **roles)
+    return log, heterogeneity.compare_segments(log, **roles).dropna(subset="lift")
+
+
+def q_in_words(lift: pd.Series, se: pd.Series) -> str:
+    freedom = words.count(len(se) - 1, "degree of freedom", "degrees of freedom")
+    return f"Q = {words.number(heterogeneity.pool(lift, se).q)} with {freedom}"
+
+
+def guard_odd(knobs: dict, said: tuple) -> None:
+    """No verdict is false or missing, Q is of the centres, each segment has its row, with what the command says."""
+    texts, rows, lines = said
+    log, tested = in_segments(knobs)
+    rate = heterogeneity.is_rate(log[knobs["outcome"]])
+    scale, unit = (100, "percentage points") if rate else (1, f"units of {knobs['outcome']}")
+    assert false_verdicts("\n".join(texts).replace(unit, "points")) == []  # in each log 1 point is worth having
+    for row in tested.itertuples():
+        assert f"- {row.Index}: {words.verdict(row, knobs['worth'], unit, scale)}" in texts
+    q = q_in_words(tested["t"] * tested["se"], tested["se"])
+    assert any(text.startswith(q) for text in texts)
+
+    assert {row["segment"]: row["users"] for row in rows} == log[knobs["segment"]].value_counts().to_dict()
+    assert lies(lines, scale * knobs["worth"]) == []
+    for row, line in zip(rows, lines, strict=True):
+        if row["segment"] not in tested.index:
+            assert line == f"{row['segment']}: {UNTESTED}"
+            assert [row["decision"], row["lift"], row["low"]] == ["not testable", None, None]
+        else:
+            name, decision, lift, _, low, high = read(line)
+            assert [row["segment"], row["decision"]] == [name, decision]
+            assert [row["lift"], row["low"], row["high"]] == pytest.approx([lift, low, high], abs=0.0051)
+
+
+def with_faults(knobs: dict, said: tuple) -> dict[str, tuple]:
+    """What was said, each time with one thing wrong."""
+    texts, (first, *others), lines = said
+    _, tested = in_segments(knobs)
+    verdict = next(text for text in texts if text.startswith(f"- {first['segment']}: "))
+    q, raw_q = (q_in_words(lift, tested["se"]) for lift in (tested["t"] * tested["se"], tested["lift"]))
+    other = words.HOLD if first["decision"] == words.COLLECT else words.COLLECT
+    false = "Treatment minus control is +1.00 points (interval -1.00 to +3.00, p = 0.3173). A clear gain; x"
+    found = {
+        "a false verdict": ([*texts, false], [first, *others], lines),
+        "a verdict forgotten": ([text for text in texts if text != verdict], [first, *others], lines),
+        "a segment forgotten": (texts, others, lines),
+        "a segment forgotten, by the command too": (texts, others, lines[1:]),
+        "another decision": (texts, [first | {"decision": other}, *others], lines),
+        "another interval": (texts, [first | {"low": first["low"] + 0.02}, *others], lines),
+    }
+    if raw_q != q:  # the same for an outcome that is no rate
+        found["Q of the raw lifts"] = ([text.replace(q, raw_q) for text in texts], [first, *others], lines)
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing")  # matplotlib's font has no Japanese
+@pytest.mark.parametrize("name", ODD_LOGS)
+def test_notebook_06_is_true_on_odd_logs(odd, name):
+    knobs, said = odd(name)
+    guard_odd(knobs, said)
+    faults = with_faults(knobs, said)
+    assert ("Q of the raw lifts" in faults) == (name != "refunds")
+    for faulty in faults.values():
+        caught(lambda heard: guard_odd(knobs, heard), faulty)
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing")
+def test_odd_logs_are_odd(odd):
+    """Every decision is taken somewhere; segments too small are named; outcomes are below zero."""
+    decisions = {name: [row["decision"] for row in odd(name)[1][1]] for name in ODD_LOGS}
+    assert decisions["forty segments"].count("not testable") == 5 and len(decisions["forty segments"]) == 40
+    assert set(decisions["forty segments"] + decisions["refunds"]) >= {words.SHIP, words.HOLD, words.COLLECT}
+    assert refunds()["y"].lt(0).mean() > 0.3
+    silent = forty_segments().query("place == 's22'")
+    assert len(silent) == 90 and not silent["y"].any()
+
+
+def true_lifts(texts: list[str]) -> dict[str, float]:
+    envelope = next(text for text in texts if text.startswith("True lifts: "))
+    found = re.findall(rf"([\w ]+?) ({NUMBER})(?:, | percentage points\.)", envelope.removeprefix("True lifts: "))
+    return {name: float(lift) for name, lift in found}
+
+
+def guard_envelope(texts: list[str]) -> None:
+    """With the arms swapped the true lifts are those of the stored run with the other sign."""
+    stored = true_lifts(shown_texts(shipped()))
+    assert len(stored) == 3 and all(stored.values())
+    assert true_lifts(texts) == {name: -lift for name, lift in stored.items()}
+
+
+def test_the_envelope_knows_which_arm_is_control(odd):
+    guard_envelope(odd(SWAPPED)[1][0])
+    caught(guard_envelope, shown_texts(shipped()))
