@@ -362,3 +362,29 @@ def test_answer_is_folded_escaped_and_also_plain_text(shown):
 def test_dollar_signs_are_not_read_as_mathematics_in_an_answer(shown):
     words.answer("Income rose from 5 k$ to 7 k$.")
     assert "k$ to 7 k$" not in shown[0]["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("x", "said"), [(1, "1.00"), (0.5, "0.50"), (1234.5, "1,234.50"), (0.4748, "0.4748"), (1e-6, "1e-06")]
+)
+def test_a_typed_number_is_not_rounded_onto_another(x, said):
+    assert words.given(x) == said and float(said.replace(",", "")) == x
+
+
+def test_a_verdict_shows_worth_as_finely_as_it_compares_with_it():
+    """Two decimals would print 'even its upper end, +0.47, is below 0.47'."""
+    control, treatment = (0.0, 1.0, 8000), (0.0021, 1.0, 8000)
+    result = inference.compare_means_from_stats(*control, *treatment)
+    worth = result.ci_high + 0.00005
+    said = words.verdict(result, worth, "percentage points", scale=100)
+    high = re.search(r"to ([+-][\d.]+),", said)[1]
+    least = re.search(r"below ([\d.]+) percentage", said)[1]
+    assert float(high) < float(least)
+    assert float(f"{float(high):.2f}") == float(f"{float(least):.2f}")  # to two decimals they look the same
+
+
+def test_signs_that_mean_something_to_a_page_are_shown_as_they_are(monkeypatch):
+    shown = []
+    monkeypatch.setattr(words, "display", lambda bundle, **_: shown.append(bundle))
+    words.say("p < 0.0001 for <b> and $5")
+    assert shown == [{"text/markdown": r"p &lt; 0.0001 for &lt;b> and \$5", "text/plain": "p < 0.0001 for <b> and $5"}]
