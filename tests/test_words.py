@@ -374,7 +374,7 @@ def test_a_typed_number_is_not_rounded_onto_another(x, said):
 def test_a_verdict_shows_worth_as_finely_as_it_compares_with_it():
     """Two decimals would print 'even its upper end, +0.47, is below 0.47'."""
     control, treatment = (0.0, 1.0, 8000), (0.0021, 1.0, 8000)
-    result = inference.compare_means_from_stats(*control, *treatment)
+    result = compare_means_from_stats(*control, *treatment)
     worth = result.ci_high + 0.00005
     said = words.verdict(result, worth, "percentage points", scale=100)
     high = re.search(r"to ([+-][\d.]+),", said)[1]
