@@ -134,7 +134,7 @@ def verdict(result: Comparison, worth: float = 1.0, unit: str = "points", scale:
 
 def say(*sentences: str) -> None:
     """Display sentences as text of the page, so that computed words read like typed ones."""
-    text = " ".join(sentences)
+    text = " ".join(filter(None, sentences))
     display({"text/markdown": text.replace("$", r"\$").replace("<", "&lt;"), "text/plain": text}, raw=True)
 
 
