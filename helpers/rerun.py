@@ -104,7 +104,7 @@ def preview_log(log_file: str, control_share: float, worth: float | None, seed: 
         raise InputError(f"{few}, with two users in each arm and some variation. Choose another --segment.")
     arm = log.loc[log[roles["group"]] == roles["control"], roles["outcome"]]
     worth = round(0.05 * abs(float(arm.mean())), 12) if worth is None else worth
-    words._check_worth(worth)
+    words.check_worth(worth)
     if (rate := heterogeneity.is_rate(log[roles["outcome"]])) and worth >= 1:
         raise InputError(f"worth is {worth:g}, but no rate rises by that much: 0.01 is one percentage point.")
     table = heterogeneity.compare_segments(log, **roles, confidence=1 - 0.05 / testable, control_share=control_share)
@@ -114,7 +114,7 @@ def preview_log(log_file: str, control_share: float, worth: float | None, seed: 
     lines = [advice] if odd else []
     scale, unit = (100, "percentage points") if rate else (1, f"units of {roles['outcome']}")
     for name, lift, low, high in table[["lift", "ci_low", "ci_high"]].mul(scale).itertuples():
-        digits = words._digits((low, high), (0.0, scale * worth))
+        digits = words.digits_apart((low, high), (0.0, scale * worth))
         seen = f"lift {words.number(lift, digits, sign=True)} {unit}, interval {words.interval(low, high, digits)}"
         decided = f"{words.decision(low, high, scale * worth)} ({seen})"
         lines.append(f"{name}: {decided if lift == lift else 'too few users to test, or no variation'}")

@@ -53,10 +53,10 @@ def count(n: float, noun: str, plural: str | None = None) -> str:
 
 def p_value(p: float) -> str:
     """ "p = 0.2993", or "p < 0.0001" when that is all four digits can say; never rounded onto 0.05."""
-    return "p < 0.0001" if p < 0.00005 else f"p = {p:.{_digits((p,), (0.05,), least=4)}f}"
+    return "p < 0.0001" if p < 0.00005 else f"p = {p:.{digits_apart((p,), (0.05,), least=4)}f}"
 
 
-def _digits(values: tuple[float, ...], borders: tuple[float, ...], least: int = 2) -> int:
+def digits_apart(values: tuple[float, ...], borders: tuple[float, ...], least: int = 2) -> int:
     """The fewest digits, `least` or more, at which rounding moves no value onto or across a border."""
     for digits in range(least, 12):
         pairs = [(x, round(x, digits), border) for x in values for border in borders]
@@ -72,7 +72,7 @@ def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
     the smallest lift worth having, there is no gain worth having; else it is too uncertain to tell.
     Raises InputError unless worth is a number above 0.
     """
-    _check_worth(worth)
+    check_worth(worth)
     if low > 0:
         return GAIN
     if high < 0:
@@ -86,13 +86,14 @@ def decision(low: float, high: float, worth: float) -> str:
     ship: zero is excluded, and the lift may be worth having; hold: even the upper end is not worth having; collect
     more: the interval holds both zero (or less) and lifts worth having. Blanks (not testable) collect more.
     """
-    _check_worth(worth)
+    check_worth(worth)
     if high < worth:
         return HOLD
     return SHIP if low > 0 else COLLECT
 
 
-def _check_worth(worth: float) -> None:
+def check_worth(worth: float) -> None:
+    """Raise InputError unless worth, the smallest lift worth having, is a number above 0."""
     if not (is_number(worth) and worth > 0):
         raise InputError(f"worth is {worth!r}; give the smallest lift worth having, a number above 0.")
 
@@ -103,9 +104,9 @@ def verdict(result: Comparison, worth: float = 1.0, unit: str = "points", scale:
     worth: the smallest lift worth having, in the unit of the outcome. scale: from there to `unit`, such as 100 from
     a rate to percentage points. Raises InputError unless worth is above 0.
     """
-    _check_worth(worth)
+    check_worth(worth)
     low, high, worth = scale * result.ci_low, scale * result.ci_high, scale * worth
-    ends = interval(low, high, _digits((low, high), (0.0, worth)))
+    ends = interval(low, high, digits_apart((low, high), (0.0, worth)))
     seen = (
         f"Treatment minus control is {number(scale * result.lift, sign=True)} {unit} "
         f"(interval {ends}, {p_value(result.p_value)})"

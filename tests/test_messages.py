@@ -770,7 +770,7 @@ def test_looks_a_little_farther_apart_are_served(monkeypatch):
 
 # Input that must be refused by the helper itself: a library's words, or a wrong answer, would be no help
 
-UNGUARDED_CALLS = {
+BEFORE_A_LIBRARY = {
     "adjusted: baseline too short": (adjusted(baseline=BASELINE[:5]), "baseline", "5", "8"),
     "adjusted: arms too short": (adjusted(treated=TREATED[:5]), "5", "8"),
     "adjusted: baseline lies on its side": (adjusted(baseline=np.random.default_rng(1).random((2, 8))), "baseline"),
@@ -785,13 +785,13 @@ UNGUARDED_CALLS = {
 }
 
 
-@pytest.mark.parametrize("fault", UNGUARDED_CALLS)
+@pytest.mark.parametrize("fault", BEFORE_A_LIBRARY)
 def test_call_that_must_not_reach_a_library(fault):
-    call, *said = UNGUARDED_CALLS[fault]
+    call, *said = BEFORE_A_LIBRARY[fault]
     guard_message(call, *said)
 
 
-UNGUARDED_LOGS = {
+ALMOST_GOOD_LOGS = {
     "one segment and a space": (
         [LOG_NAMES, LOG_ROWS[0], LOG_ROWS[3].replace("pro", "pro ")],
         BY_PLAN,
@@ -803,7 +803,7 @@ UNGUARDED_LOGS = {
 }
 
 
-@pytest.mark.parametrize("fault", UNGUARDED_LOGS)
+@pytest.mark.parametrize("fault", ALMOST_GOOD_LOGS)
 def test_log_that_must_not_be_read(load_log, fault):
-    lines, options, *said = UNGUARDED_LOGS[fault]
+    lines, options, *said = ALMOST_GOOD_LOGS[fault]
     guard_message(lambda: load_log(*lines, **options), *said)

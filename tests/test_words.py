@@ -73,14 +73,15 @@ def test_label_steps_over_at_zero_and_at_worth():
     assert [verdict_label(-5, high, 1) for high in (1 - TINY, 1, 1 + TINY)] == [TOO_SMALL, OPEN, OPEN]
 
 
+ENDS = st.tuples(st.floats(-20, 20) | st.just(0.0), st.floats(-20, 20) | st.just(0.0)).map(sorted)
+WORTHS = st.sampled_from([TINY, 0.5, 1, 10])
+
+
 def guard_label(label_of):
     """A label may say only what the interval says: of its sign, of zero, and of the smallest lift worth having."""
 
     @STEADY
-    @given(
-        st.tuples(st.floats(-20, 20) | st.just(0.0), st.floats(-20, 20) | st.just(0.0)).map(sorted),
-        st.sampled_from([TINY, 0.5, 1, 10]),
-    )
+    @given(ENDS, WORTHS)
     def check(ends, worth):
         low, high = ends
         label = label_of(low, high, worth)
@@ -228,10 +229,7 @@ def guard_decision(decide):
     """What is done follows from what may be said: nothing ships that is not a clear gain which may be worth having."""
 
     @STEADY
-    @given(
-        st.tuples(st.floats(-20, 20) | st.just(0.0), st.floats(-20, 20) | st.just(0.0)).map(sorted),
-        st.sampled_from([TINY, 0.5, 1, 10]),
-    )
+    @given(ENDS, WORTHS)
     def check(ends, worth):
         label, decided = verdict_label(*ends, worth), decide(*ends, worth)
         assert (decided == SHIP) == (label == GAIN and ends[1] >= worth)
