@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+SCALE := tools/requirements-scale.txt
 SETTINGS := .venv/share/jupyter/lab/settings
 LAB_FLAGS := $(if $(filter 0,$(shell id -u)),--allow-root)  # in a container one often is root
 
@@ -11,10 +12,10 @@ export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test .venv my lock store bench picture clean
+.PHONY: help lab test .venv my scale lock store bench bench-scale picture clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 lab: .venv my  ## open JupyterLab on notebook 01 of your own copy, in my/
 	$(BIN)/jupyter lab $(LAB_FLAGS) --ServerApp.root_dir="$(CURDIR)" my/01_segmentation.ipynb
@@ -44,15 +45,24 @@ $(READY): requirements.txt pyproject.toml
 	  > $(SETTINGS)/overrides.json
 	@touch $@
 
-lock: .venv  ## make requirements.txt anew from the bounds in pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --upgrade \
-	  --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.txt
+scale: .venv  ## add Spark (needs Java 17 or newer) and tea-tasting, for notebook 10
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --require-hashes -r $(SCALE)
+
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-header --quiet
+lock: .venv  ## make the two files of pins anew from the bounds in pyproject.toml
+	$(COMPILE) --extra test --extra real --upgrade --output-file requirements.txt
+	$(COMPILE) --extra scale --constraint requirements.txt --output-file .venv/scale.txt
+	@awk 'NR == FNR {seen[$$1]; next} /^[a-z]/ {keep = !($$1 in seen)} keep' requirements.txt .venv/scale.txt > $(SCALE)
 
 store: .venv  ## execute every notebook top to bottom and store its outputs
 	$(BIN)/python tools/store_notebooks.py
 
 bench: .venv  ## speed and memory, in one table
 	$(BIN)/python tools/bench.py
+
+bench-scale: scale  ## rows per second and memory up to a hundred million rows (some minutes, 2 GB of disk)
+	$(BIN)/python tools/bench_scale.py
 
 picture: .venv  ## draw the README's picture anew
 	$(BIN)/python tools/readme_picture.py

@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from helpers import rerun
+
+LEFT_OUT = {path: package for path in rerun.notebook_files() if (package := rerun.missing_package(path))}
+collect_ignore = [str(path) for path in LEFT_OUT]  # nbval cannot skip a notebook
 GROSS = 0.4  # of the ink; a shift by a pixel or a stretch by half a per cent gives 0.07 to 0.3, an empty picture 1
 
 
@@ -26,6 +30,11 @@ def picture_difference(stored: str, fresh: str) -> float:
 
 def pictures(outputs: list) -> list[str]:
     return [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+
+
+def pytest_terminal_summary(terminalreporter):
+    for path, package in LEFT_OUT.items():
+        terminalreporter.write_line(f"{path.name} was left out: it needs {package}, which `make .venv` installs.")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,8 @@ import numbers
 import numpy as np
 from numpy.typing import ArrayLike
 
+Pair = tuple[np.ndarray, np.ndarray]  # such as the lower and the upper ends of many intervals
+
 
 class InputError(ValueError):
     """Something the reader typed or supplied cannot be used; the message says what, where, and what to type instead."""
@@ -44,6 +46,6 @@ def as_numbers(values: ArrayLike, what: str) -> np.ndarray:
 
 
 def check_seed(seed: object) -> None:
-    """Raise InputError unless seed is a whole number that NumPy takes."""
-    if not (is_number(seed, whole=True) and 0 <= seed < 2**32):
+    """Raise InputError unless seed is a whole number that NumPy takes, or a Generator."""
+    if not isinstance(seed, np.random.Generator) and not (is_number(seed, whole=True) and 0 <= seed < 2**32):
         raise InputError(f"seed is {seed!r}; give a whole number from 0 to {2**32 - 1}, such as 42.")

@@ -1,9 +1,9 @@
 """Compare two arms after adjusting for what was known before treatment: regression adjustment (CUPED's big sister)."""
 
 import numpy as np
-import pandas as pd
 import statsmodels.api as sm
 from numpy.typing import ArrayLike
+from pandas import DataFrame
 from scipy import linalg, stats
 from sklearn.preprocessing import StandardScaler
 
@@ -11,9 +11,8 @@ from helpers import InputError, as_numbers, check_share
 from helpers.inference import Comparison, comparison
 
 
-def compare_adjusted(
-    outcome: ArrayLike, treated: ArrayLike, baseline: ArrayLike, confidence: float = 0.95, interacted: bool = False
-) -> Comparison:
+def compare_adjusted(outcome: ArrayLike, treated: ArrayLike, baseline: ArrayLike, confidence: float = 0.95,
+                     interacted: bool = False) -> Comparison:  # fmt: skip
     """Treatment against control by least squares: outcome ~ treated + baseline, with HC2 standard errors.
 
     outcome, treated (True for treatment): n values; baseline: n values or n x k, known before treatment. interacted
@@ -41,14 +40,11 @@ def compare_adjusted(
         raise InputError("The baseline explains the outcome completely, so there is no luck to test against.")
     sizes, sds = zip(*((int(arm.sum()), fit.resid[arm].std(ddof=1)) for arm in (~treated, treated)), strict=True)
     variances = cov[0, 0], cov[0, 0] + cov[1, 1] + 2 * cov[0, 1]
-    return comparison(
-        sizes, (mean_c, mean_c + lift), sds, variances, fit.df_resid, confidence, float(cov[0, 0] + cov[0, 1])
-    )
+    means, shared = (mean_c, mean_c + lift), float(cov[0, 0] + cov[0, 1])
+    return comparison(sizes, means, sds, variances, fit.df_resid, confidence, shared)
 
 
-def adjust_many(
-    outcome: np.ndarray, treated: np.ndarray, baseline: ArrayLike, confidence: float = 0.95
-) -> pd.DataFrame:
+def adjust_many(outcome: np.ndarray, treated: np.ndarray, baseline: ArrayLike, confidence: float = 0.95) -> DataFrame:
     """`compare_adjusted` (without interaction) on every row of `outcome` and `treated` (runs x customers) at once.
 
     baseline: the same for every run, one value a customer or n x k; columns that add nothing are left out. Returns
@@ -71,17 +67,13 @@ def adjust_many(
         half = stats.t.ppf((1 + confidence) / 2, df) * se
         p_value = 2 * stats.t.sf(np.abs(lift) / se, df)
     columns = {"lift": lift, "se": se, "p_value": p_value, "ci_low": lift - half, "ci_high": lift + half}
-    table = pd.DataFrame(columns)
-    table.loc[~np.isfinite(se)] = np.nan
-    return table
+    return DataFrame({name: np.where(np.isfinite(se), values, np.nan) for name, values in columns.items()})
 
 
 def _check_design(design: np.ndarray) -> None:
     n, k = design.shape
     if n <= k or np.linalg.matrix_rank(design) < k:
-        raise InputError(
-            f"{n} customers and {k} coefficients cannot be told apart: some arm is too small, or its baseline does "
-            "not vary.\nUse more customers, or compare the plain means."
-        )
+        why = "some arm is too small, or its baseline does not vary.\nUse more customers, or compare the plain means"
+        raise InputError(f"{n} customers and {k} coefficients cannot be told apart: {why}.")
     if (np.linalg.norm(np.linalg.qr(design)[0], axis=1) > 1 - 1e-9).any():
         raise InputError("A single customer decides a coefficient alone. Use more customers, or the plain means.")

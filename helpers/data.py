@@ -40,13 +40,8 @@ def load_customers(path: str | Path | None = None) -> pd.DataFrame:
     return table[[*COLUMNS, *(name for name in table if name not in COLUMNS)]]
 
 
-def load_log(
-    path: str | Path | None = None,
-    segment: str = "age_band",
-    outcome: str = "converted",
-    group: str = "group",
-    control: str = "control",
-) -> pd.DataFrame:
+def load_log(path: str | Path | None = None, segment: str = "age_band", outcome: str = "converted",
+             group: str = "group", control: str = "control") -> pd.DataFrame:  # fmt: skip
     """Read an experiment log (CSV, utf-8, a header line) and return it checked, one row per user.
 
     path: the file; None reads the course's own `data/ab_test_data.csv`. segment, outcome, group: names of columns;
@@ -87,17 +82,14 @@ def load_log(
 def _check_arms_and_segments(table: pd.DataFrame, path: Path, segment: str, group: str, control: str) -> None:
     arms = sorted(table[group].unique())
     if len(arms) != 2 or control not in arms:
-        raise InputError(
-            f"{path.name}, column {group}: the arms are {_names(arms[:6])}{' ...' if len(arms) > 6 else ''}, "
-            f"control is {control!r}. There must be two, one of them control."
-        )
+        arms = _names(arms[:6]) + (" ..." if len(arms) > 6 else "")
+        said = f"the arms are {arms}, control is {control!r}. There must be two, one of them control"
+        raise InputError(f"{path.name}, column {group}: {said}.")
     different = table[segment].nunique()
     if different < 2 or different > MOST_SEGMENTS:
-        advice = "choose another column" if different < 2 else "choose another column, or cut this one into bands"
-        raise InputError(
-            f"{path.name}, column {segment}: {different} different value{'s'[: different != 1]}; "
-            f"segments can be 2 to {MOST_SEGMENTS}. Please {advice}."
-        )
+        said = f"{different} different value{'s'[: different != 1]}; segments can be 2 to {MOST_SEGMENTS}"
+        advice = f"Please choose another column{', or cut this one into bands' if different > 1 else ''}"
+        raise InputError(f"{path.name}, column {segment}: {said}. {advice}.")
 
 
 def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -> pd.DataFrame:

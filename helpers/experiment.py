@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from helpers import InputError, check_seed, check_share, is_number, segments
+from helpers import InputError, Pair, check_seed, check_share, is_number, segments
 
 OUTCOME = "Spending Score (1-100)"
 ARMS = ("control", "treatment")
@@ -15,9 +15,8 @@ Stream = np.random.RandomState | np.random.Generator
 Seed = int | Stream
 
 
-def simulate_experiment(
-    clustered: pd.DataFrame, target_cluster: int, effect: float = 3.0, noise_sd: float = 5.0, seed: Seed = 42
-) -> pd.DataFrame:
+def simulate_experiment(clustered: pd.DataFrame, target_cluster: int, effect: float = 3.0, noise_sd: float = 5.0,
+                        seed: Seed = 42) -> pd.DataFrame:  # fmt: skip
     """Run one experiment in one cluster: its rows with "group" (control or treatment) and "outcome" (score points).
 
     outcome = spending score + normal noise + effect for the treated. An integer seed replays NumPy's legacy stream
@@ -33,17 +32,13 @@ def simulate_experiment(
     group, noise = _draw(len(rows), noise_sd, _stream(seed))
     counts = {arm: int((group == arm).sum()) for arm in ARMS}
     if min(counts.values()) < 2:
-        raise InputError(
-            f"Cluster {target_cluster} is too small to test: of {len(rows)} in it, {counts['control']} fell to "
-            f"control and {counts['treatment']} to treatment, and each arm needs at least two.\n"
-            "Choose another target_cluster, fewer clusters, or another seed."
-        )
+        fell = f"of {len(rows)} in it, {counts['control']} fell to control and {counts['treatment']} to treatment"
+        message = f"Cluster {target_cluster} is too small to test: {fell}, and each arm needs at least two.\n"
+        raise InputError(f"{message}Choose another target_cluster, fewer clusters, or another seed.")
     return rows.assign(group=group, outcome=rows[OUTCOME].to_numpy() + noise + effect * (group == "treatment"))
 
 
-def replay_seeds(
-    baseline: ArrayLike, seeds: Iterable[int], effect: float = 3.0, noise_sd: float = 5.0
-) -> tuple[np.ndarray, np.ndarray]:
+def replay_seeds(baseline: ArrayLike, seeds: Iterable[int], effect: float = 3.0, noise_sd: float = 5.0) -> Pair:
     """`simulate_experiment` once for each seed, on a cluster whose scores are `baseline` (n values).
 
     Returns outcome (score points) and treated (True for the treatment arm), each of shape (number of seeds, n).
@@ -58,17 +53,15 @@ def replay_seeds(
     return baseline + np.array([noise for _, noise in draws]) + effect * treated, treated
 
 
-def simulate_many(
-    baseline: ArrayLike, n_runs: int, effect: float = 3.0, noise_sd: float = 5.0, seed: int | np.random.Generator = 42
-) -> tuple[np.ndarray, np.ndarray]:
+def simulate_many(baseline: ArrayLike, n_runs: int, effect: float = 3.0, noise_sd: float = 5.0,
+                  seed: int | np.random.Generator = 42) -> Pair:  # fmt: skip
     """The same experiment `n_runs` times in a few array operations, for counting what happens in the long run.
 
     Same design, shapes and errors as `replay_seeds`, drawn from one Generator instead of one legacy stream a run.
     """
     _check_knobs(effect, noise_sd)
     baseline = np.asarray(baseline, dtype=float)
-    if not isinstance(seed, np.random.Generator):
-        check_seed(seed)
+    check_seed(seed)
     if not (is_number(n_runs, whole=True) and n_runs >= 1):
         raise InputError(f"n_runs is {n_runs!r}; give a whole number from 1 up.")
     rng = np.random.default_rng(seed)
@@ -91,7 +84,7 @@ def sample_ratio_p(n_control: int, n_treatment: int, expected_share: float = 0.5
     return float(stats.chisquare(counts, expected).pvalue)
 
 
-def _draw(n: int, noise_sd: float, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
+def _draw(n: int, noise_sd: float, stream: Stream) -> Pair:
     return stream.choice(ARMS, size=n), stream.normal(0, noise_sd, size=n)
 
 

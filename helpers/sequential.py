@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-from helpers import InputError, as_numbers, check_share, is_number
+from helpers import InputError, Pair, as_numbers, check_share, is_number
 
 State = tuple[np.ndarray, np.ndarray, float]  # paths still running: their places (z times root of time), mass, time
 START: State = (np.zeros(1), np.ones(1), 0.0)
@@ -72,9 +72,7 @@ def spending_bounds(times: Sequence[float], alpha: float = 0.05) -> np.ndarray:
     return np.array(found)
 
 
-def always_valid_interval(
-    lift: ArrayLike, se: ArrayLike, tau: float, confidence: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
+def always_valid_interval(lift: ArrayLike, se: ArrayLike, tau: float, confidence: float = 0.95) -> Pair:
     """Interval that may be read after every customer: it holds the true lift at all times at once.
 
     lift, se: at any moments, arrays of one shape; tau: standard deviation of the lifts that are betted on, in the unit

@@ -13,17 +13,14 @@ from helpers import InputError, is_number
 if TYPE_CHECKING:
     from helpers.inference import Comparison
 
-GAIN, LOSS = "clear gain", "clear loss"
-TOO_SMALL, OPEN = "no gain worth having", "too uncertain to tell"
+GAIN, LOSS, TOO_SMALL, OPEN = "clear gain", "clear loss", "no gain worth having", "too uncertain to tell"
 SHIP, HOLD, COLLECT = "ship", "hold", "collect more"
 
 
 def number(x: float, digits: int = 2, sign: bool = False) -> str:
     """A number for a sentence: thousands separated, no negative zero, a plus on demand, words for inf and nan."""
-    if math.isnan(x):
-        return "undefined"
-    if math.isinf(x):
-        return "unbounded"
+    if not math.isfinite(x):
+        return "undefined" if math.isnan(x) else "unbounded"
     rounded = round(x, digits) + 0.0
     return f"{rounded:{'+' if sign and rounded else ''},.{digits}f}"
 
@@ -42,8 +39,8 @@ def interval(low: float, high: float, digits: int = 2, as_percent: bool = False)
     """Both ends with their signs, "-2.90 to +10.33"; "unbounded" when either end is infinite."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return "unbounded"
-    ends = [percent(x, digits, sign=True) if as_percent else number(x, digits, sign=True) for x in (low, high)]
-    return " to ".join(ends)
+    write = percent if as_percent else number
+    return f"{write(low, digits, sign=True)} to {write(high, digits, sign=True)}"
 
 
 def count(n: float, noun: str, plural: str | None = None) -> str:
@@ -107,10 +104,7 @@ def verdict(result: Comparison, worth: float = 1.0, unit: str = "points", scale:
     check_worth(worth)
     low, high, worth = scale * result.ci_low, scale * result.ci_high, scale * worth
     ends = interval(low, high, digits_apart((low, high), (0.0, worth)))
-    seen = (
-        f"Treatment minus control is {number(scale * result.lift, sign=True)} {unit} "
-        f"(interval {ends}, {p_value(result.p_value)})"
-    )
+    seen = f"Treatment minus control is {number(scale * result.lift, sign=True)} {unit}"
     least = f"{given(worth)} {unit}"
     label = verdict_label(low, high, worth)
     if label == GAIN and low >= worth:
@@ -124,13 +118,11 @@ def verdict(result: Comparison, worth: float = 1.0, unit: str = "points", scale:
     elif label == TOO_SMALL:
         said = f"No gain worth having: zero is inside the interval and even its upper end is below {least}."
     else:
-        said = (
-            f"Too uncertain to tell: the interval holds zero, and also lifts of {least} or more. "
-            "That is a lack of information, not evidence of no effect."
-        )
+        said = f"Too uncertain to tell: the interval holds zero, and also lifts of {least} or more."
+        said += " That is a lack of information, not evidence of no effect."
     if not math.isfinite(result.relative_ci_low):
         said += " In per cent nothing bounded can be said: the control mean itself cannot be told from zero."
-    return f"{seen}. {said}"
+    return f"{seen} (interval {ends}, {p_value(result.p_value)}). {said}"
 
 
 def say(*sentences: str) -> None:

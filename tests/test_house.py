@@ -91,9 +91,9 @@ def test_fat_helpers_are_caught():
 # Dependencies: pyproject.toml bounds them, requirements.txt pins all, environment.yml serves conda
 
 
-def direct_dependencies(pyproject):
+def direct_dependencies(pyproject, extras=("test", "real")):
     project = tomllib.loads(pyproject)["project"]
-    listed = project["dependencies"] + project["optional-dependencies"]["test"]
+    listed = sum((project["optional-dependencies"].get(extra, []) for extra in extras), project["dependencies"])
     return {found.name.lower(): found for found in map(Requirement, listed)}
 
 
@@ -136,7 +136,12 @@ def environment_faults(environment, pyproject, requirements):
     conda = {}
     for item in listed["dependencies"]:
         if isinstance(item, dict):
-            faults += [f"pip installs {x}" for x in item.get("pip", [item]) if x != "-e ."]
+            for line in item.get("pip", [item]):
+                pin = re.fullmatch(r"([a-z0-9_.-]+)(?:\[[a-z]+\])?==([\w.]+)", line)
+                if pin and pin[1] not in conda:
+                    conda[pin[1]] = pin[2]
+                elif line != "-e .":
+                    faults.append(f"pip installs {line}")
         elif item != "pip" and not re.fullmatch(r"[a-z0-9_.-]+=[^=<>*]+", item):
             faults.append(f"not name=version: {item}")
         else:
@@ -160,6 +165,37 @@ def test_requirements_are_pinned_and_hashed():
 
 def test_pyproject_admits_every_pin():
     assert bound_faults(read("pyproject.toml"), read("requirements.txt")) == []
+
+
+def scale_faults(pyproject, requirements, scale):
+    """The extra for Spark: pinned, inside its bounds, and nothing in it that `make .venv` installs already."""
+    wanted = direct_dependencies(pyproject, extras=["scale"]).keys() - direct_dependencies(pyproject, extras=[]).keys()
+    extra = tomllib.loads(pyproject)["project"]["optional-dependencies"]["scale"]
+    alone = f"[project]\ndependencies = {extra}\n[project.optional-dependencies]"
+    faults = requirements_faults(scale) + bound_faults(alone, scale)
+    faults += [f"no pin for {name}" for name in wanted - pinned(scale).keys()]
+    return faults + [f"in both files: {name}" for name in pinned(scale).keys() & pinned(requirements).keys()]
+
+
+def test_the_extra_for_spark_is_pinned_too():
+    files = [read(name) for name in ("pyproject.toml", "requirements.txt", "tools/requirements-scale.txt")]
+    assert scale_faults(*files) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("pyspark==4.0.5", "pyspark==4.1.0", "does not admit 4.1.0"),
+        ("pyspark==4.0.5", "sparkling==1.0", "no pin for pyspark"),
+        ("pyspark==4.0.5", "pyspark>=4.0", "not a plain pin"),
+        ("pyspark==4.0.5", "numpy==2.4.1", "in both files: numpy"),
+    ],
+)
+def test_a_strange_extra_is_caught(old, new, fault):
+    pyproject = PYPROJECT + 'scale = ["pyspark>=4.0,<4.1"]'
+    scale = f"pyspark==4.0.5 \\\n    --hash=sha256:{HASH}\n"
+    assert scale_faults(pyproject, REQUIREMENTS, scale) == []
+    assert fault in "\n".join(scale_faults(pyproject, REQUIREMENTS, scale.replace(old, new)))
 
 
 def test_environment_yml_serves_the_same_versions():
@@ -236,6 +272,9 @@ def test_pins_out_of_bounds_are_caught(pin, fault):
         ("pytest=9.2.0, ", "", "lacks pytest"),
         ("make=4.4", "seaborn=0.13", "has seaborn"),
         ("-e .", "-e .[test]", "pip installs -e .[test]"),
+        ("-e .", 'seaborn==0.13", "-e .', "has seaborn"),
+        ("-e .", 'numpy==2.4.1", "-e .', "pip installs numpy==2.4.1"),
+        ("-e .", 'pandas>=3", "-e .', "pip installs pandas>=3"),
         (
             "-e .",
             "--no-deps -e .",

@@ -356,7 +356,7 @@ def guard_pool(pool):
 
 def plain_average(lift, se, confidence=0.95):
     r = heterogeneity.pool(lift, np.full(len(lift), np.mean(se)), confidence)
-    return dataclasses.replace(r, lift=float(np.mean(lift)))
+    return r._replace(lift=float(np.mean(lift)))
 
 
 def weights_by_se(lift, se, confidence=0.95):

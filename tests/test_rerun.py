@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from conftest import GROSS, picture_difference
 from helpers import adjustment, data, experiment, heterogeneity, inference, plots, power, rerun, segments, words
@@ -20,7 +21,7 @@ STANDARD = {"customers_file": None, "n_clusters": 4, "target_cluster": 1, "effec
 NUMBER = r"[+-]?[\d,]*\.?\d+"
 
 
-def run_in_process(path: Path, knobs: dict, monkeypatch) -> list[str]:
+def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -> list[str]:
     """Execute a notebook's code cells here, with sockets forbidden, and return every text it displayed or printed."""
     shown: list[str] = []
     notebook = nbformat.read(path, as_version=4)
@@ -29,18 +30,39 @@ def run_in_process(path: Path, knobs: dict, monkeypatch) -> list[str]:
     def no_network(*_args, **_kwargs):
         raise OSError("the course must not use the network")
 
-    monkeypatch.setattr(socket.socket, "connect", no_network)
-    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    if offline:
+        monkeypatch.setattr(socket.socket, "connect", no_network)
+        monkeypatch.setattr(socket, "getaddrinfo", no_network)
     for module in (words, plots):
         monkeypatch.setattr(module, "display", lambda bundle, **_: shown.append(bundle["text/plain"]))
+    monkeypatch.setattr(plots.plt, "close", figure_is_readable)
     space = {"print": lambda *parts: shown.append(" ".join(map(str, parts)))}
     try:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 exec(compile(ast.parse(cell.source), f"{path.name}, {cell.id}", "exec"), space)
     finally:
-        plt.close("all")
+        close_figure("all")
     return shown
+
+
+close_figure = plt.close
+
+
+def figure_is_readable(figure) -> None:
+    """Called where `plots.show` closes a drawn figure: no raw formula in it, as a log axis has without a formatter."""
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    close_figure(figure)
+    assert not [text for text in texts if "mathdefault" in text]
+
+
+def test_raw_formulas_in_a_figure_are_caught():
+    plots.use_style()
+    fig, ax = plt.subplots()
+    ax.set(xscale="log", xlim=(1, 1e6))
+    fig.canvas.draw()
+    with pytest.raises(AssertionError, match="mathdefault"):
+        figure_is_readable(fig)
 
 
 def lies(text: str) -> list[str]:
@@ -109,7 +131,8 @@ def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> None:
         knobs["customers_file"] = small_file(tmp_path)
     clustered, results = expected(knobs)
     target = knobs["target_cluster"]
-    texts = {path.name[:2]: run_in_process(path, knobs, monkeypatch) for path in rerun.notebook_files()}
+    files = [path for path in rerun.notebook_files() if path.name[:2] != "09"]  # on its own knobs in test_part_three
+    texts = {path.name[:2]: run_in_process(path, knobs | {"rows": 20_000}, monkeypatch) for path in files}
     everything = "\n".join("\n".join(shown) for shown in texts.values())
     assert lies(everything) == []
 

