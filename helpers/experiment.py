@@ -9,8 +9,7 @@ from scipy import stats
 
 from helpers import InputError, Pair, check_seed, check_share, is_number, segments
 
-OUTCOME = "Spending Score (1-100)"
-ARMS = ("control", "treatment")
+OUTCOME, ARMS = "Spending Score (1-100)", ("control", "treatment")
 Stream = np.random.RandomState | np.random.Generator
 Seed = int | Stream
 
@@ -80,8 +79,7 @@ def sample_ratio_p(n_control: int, n_treatment: int, expected_share: float = 0.5
     if not all(is_number(n, whole=True) and n >= 0 for n in counts) or sum(counts) == 0:
         raise InputError(f"The arms have {n_control} and {n_treatment} users: give two counts, not both zero.")
     check_share("expected_share", expected_share, 0.5)
-    expected = [sum(counts) * expected_share, sum(counts) * (1 - expected_share)]
-    return float(stats.chisquare(counts, expected).pvalue)
+    return float(stats.chisquare(counts, np.multiply(sum(counts), [expected_share, 1 - expected_share])).pvalue)
 
 
 def _draw(n: int, noise_sd: float, stream: Stream) -> Pair:

@@ -93,7 +93,7 @@ def test_every_printed_table_names_its_source_and_how_it_was_seen():
 
 # Notebook 09 on other knobs
 
-CHOICES = [("1", "ethnicity", 3, 2), ("2", "lunch", 12, 11), ("3", "place", 2, 1)]
+CHOICES = [("1", "ethnicity", 3, 2), ("2", "lunch", 12, 11), ("3", "gender", 2, 1)]
 
 
 @needs_data
@@ -118,7 +118,8 @@ def test_notebook_09_tells_the_truth(grade, cut, clusters, target, tmp_path, mon
     ("knobs", "said"),
     [
         ({"grade": "4"}, "grade must be"),
-        ({"pupil_segment": "age"}, "pupil_segment one of"),
+        ({"pupil_segment": "place"}, "pupil_segment one of gender, lunch, ethnicity"),
+        ({"n_clusters": 3, "target_cluster": 3}, "target_cluster from 0 to one less"),
         ({"worth": 0}, "worth is 0"),
     ],
 )
@@ -284,9 +285,10 @@ def test_the_log_is_what_it_says_it_is(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("knobs", "said"),
     [
-        ({"rows": 1_000}, "rows a whole number from 20,000"),
-        ({"rows": 5e4}, "rows a whole number"),
-        ({"effect": "3"}, "effect must be a number"),
+        ({"rows": 1_000}, "a whole number from 20,000 up"),
+        ({"rows": 5e4}, "rows is 50000.0"),
+        ({"effect": "3"}, "effect is '3'"),
+        ({"effect": 1e9}, "from -1000 to 1000"),
         ({"worth": -1}, "worth is -1"),
         ({"target_cluster": 9}, "no cluster 9"),
     ],
@@ -294,6 +296,13 @@ def test_the_log_is_what_it_says_it_is(tmp_path, monkeypatch):
 def test_notebook_10_refuses_bad_knobs(knobs, said, monkeypatch):
     with pytest.raises(InputError, match=said):
         run_10(monkeypatch, **knobs)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    for folder in (tmp_path / "file", tmp_path / "file" / "log"):
+        with pytest.raises(InputError, match="cannot be made"):
+            run_10(monkeypatch, folder=str(folder))
 
 
 def test_two_logs_never_mix(tmp_path, monkeypatch):

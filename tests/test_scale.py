@@ -396,6 +396,24 @@ def test_a_name_is_no_pattern(tmp_path, as_folder):
     assert log.count().execute() == 900
 
 
+def test_folders_in_the_folder_are_read_as_well(tmp_path):
+    """None of their rows is left out in silence."""
+    write_parts(LOG, tmp_path / "log")
+    write_parts(LOG, tmp_path / "log" / "country=DE")
+    assert scale.read_log(CONNECTION, tmp_path / "log").count().execute() == 2 * len(LOG)
+
+
+def test_a_sum_that_loses_digits_is_refused_before_it_is_wrong(table):
+    """Seconds since 1970 are fine; the further the numbers are from zero, the worse, and then there is no answer."""
+    plain = compare(table)
+    for constant in (1e6, 1.7e9):
+        found = compare(table.mutate(y=table["y"] + constant))
+        assert ((found["lift"] - plain["lift"]).abs() < 0.001 * plain["se"]).all()
+    for constant in (1e16, 1e18):
+        with pytest.raises(ValueError, match="too large against its spread"):
+            compare(table.mutate(y=table["y"] + constant))
+
+
 # Refusals: calls
 
 
@@ -417,7 +435,7 @@ def same_log(t):
 CUPED = {"covariate": "before"}
 BLANK = ("blank or infinite", "segment, group, y", "Mend them")
 EMPTY, ONE = ("Segment 9", "no row in one of the arms", "wider segments"), ("Segment 9", "n = 1", "at least two")
-FLAT = ("Segment", "arm varies")
+FLAT, FEW = ("Segment", "arm varies"), ("Segment 9", "below 20 rows", "Leave before out")
 BAD_CALLS = {
     "missing column": (same_log, {"outcome": "shoes"}, "lacks shoes", "user, segment, group, before, y"),
     "missing columns": (same_log, {"segment": "plan", "covariate": "age"}, "lacks plan, age"),
@@ -444,8 +462,10 @@ BAD_CALLS = {
     "no treatment": (left_of(9, "treatment", 0), CUPED, *EMPTY),
     "control of one": (left_of(9, "control", 1), {}, *ONE, "control arm"),
     "treatment of one": (left_of(9, "treatment", 1), {}, *ONE, "treatment arm"),
-    "control of one, CUPED": (left_of(9, "control", 1), CUPED, *ONE, "control arm"),
-    "treatment of one, CUPED": (left_of(9, "treatment", 1), CUPED, *ONE, "treatment arm"),
+    "few for CUPED": (left_of(9, "control", 19), CUPED, *FEW),
+    "treatment of one, CUPED": (left_of(9, "treatment", 1), CUPED, *FEW),
+    "microseconds": (lambda t: t.mutate(y=t["y"] + 1.7e15), {}, "y is too large", "Subtract 1.7e+15 first"),
+    "no Ibis table": (lambda t: LOG, {}, "The log is a DataFrame", "give an Ibis table"),
     "no variation": (lambda t: t.mutate(y=ibis.literal(0.1)), {}, "Segment 1:", *FLAT),
     "no variation in one": (lambda t: t.mutate(y=(t["segment"] == 9).ifelse(0.1, t["y"])), {}, "Segment 9:", *FLAT),
     "confidence": (same_log, {"confidence": 2}, "confidence is 2", "such as 0.95"),
