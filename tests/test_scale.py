@@ -409,7 +409,7 @@ def test_a_sum_that_loses_digits_is_refused_before_it_is_wrong(table):
     for constant in (1e6, 1.7e9):
         found = compare(table.mutate(y=table["y"] + constant))
         assert ((found["lift"] - plain["lift"]).abs() < 0.001 * plain["se"]).all()
-    for constant in (1e16, 1e18):
+    for constant in (1e15, 3e15):
         with pytest.raises(ValueError, match="too large against its spread"):
             compare(table.mutate(y=table["y"] + constant))
 
