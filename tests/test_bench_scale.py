@@ -34,7 +34,7 @@ def measure_here(name, folder, rows, calls):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """What the command printed about 20,000 rows, its exit code, the log it kept, and what is left in the temp place."""
+    """What the command printed about 20,000 rows, its exit code, the log it kept, what is left in the temp place."""
     kept, place = tmp_path_factory.mktemp("kept"), tmp_path_factory.mktemp("place")
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
         patch.setattr(bench, "measure", measure_here)
