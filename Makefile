@@ -56,16 +56,16 @@ lock: .venv  ## make the two files of pins anew from the bounds in pyproject.tom
 	@awk 'NR == FNR {seen[$$1]; next} /^[a-z]/ {keep = !($$1 in seen)} keep' requirements.txt .venv/scale.txt > $(SCALE)
 
 store: .venv  ## execute every notebook top to bottom and store its outputs
-	$(BIN)/python tools/store_notebooks.py
+	$(BIN)/python -m tools.store_notebooks
 
 bench: .venv  ## speed and memory, in one table
-	$(BIN)/python tools/bench.py
+	$(BIN)/python -m tools.bench
 
 bench-scale: scale  ## rows per second and memory up to a hundred million rows (some minutes, 2 GB of disk)
-	$(BIN)/python tools/bench_scale.py
+	$(BIN)/python -m tools.bench_scale
 
 picture: .venv  ## draw the README's picture anew
-	$(BIN)/python tools/readme_picture.py
+	$(BIN)/python -m tools.readme_picture
 
 clean:  ## remove the environment and the re-runs; your own copy in my/ stays
 	rm -rf .venv runs

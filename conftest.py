@@ -1,17 +1,23 @@
 """nbval does not look at pictures. This hook does: a re-drawn picture must not differ grossly from the stored one."""
 
 import base64
+import os
+import tempfile
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from helpers import rerun
+from tools import rerun
 
-LEFT_OUT = {path: package for path in rerun.notebook_files() if (package := rerun.missing_package(path))}
+NOTEBOOKS = [*rerun.notebook_files(), *rerun.solution_files()]
+LEFT_OUT = {path: package for path in NOTEBOOKS if (package := rerun.missing_package(path))}
 collect_ignore = [str(path) for path in LEFT_OUT]  # nbval cannot skip a notebook
 GROSS = 0.4  # of the ink; a shift by a pixel or a stretch by half a per cent gives 0.07 to 0.3, an empty picture 1
+NOBODY = tempfile.TemporaryDirectory(prefix="predictions-")  # the tests neither read nor write anybody's predictions
+os.environ["AB_PREDICTIONS"] = str(Path(NOBODY.name) / "predictions.json")
 
 
 def picture_difference(stored: str, fresh: str) -> float:
@@ -34,7 +40,9 @@ def pictures(outputs: list) -> list[str]:
 
 def pytest_terminal_summary(terminalreporter):
     for path, package in LEFT_OUT.items():
-        terminalreporter.write_line(f"{path.name} was left out: it needs {package}, which `make .venv` installs.")
+        terminalreporter.write_line(
+            f"{path.parent.name}/{path.name} was left out: it needs {package}, which `make .venv` installs."
+        )
 
 
 @pytest.hookimpl(wrapper=True)

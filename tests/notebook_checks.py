@@ -41,7 +41,7 @@ def outputs_complete(notebook: nbformat.NotebookNode) -> list[str]:
             found.append(f"code cell {position} has execution count {cell.execution_count}")
         statements = ast.parse(cell.source).body
         shows = [s for s in statements if isinstance(s, ast.Expr) and SHOWS.search(ast.unparse(s))]
-        silent = re.compile(r"\.(use_style|to_csv|set|set_title|legend|invert_yaxis)\(")
+        silent = re.compile(r"^predict\(|\.(use_style|to_csv|set|set_title|legend|invert_yaxis)\(")
         ends_in_value = isinstance(statements[-1], ast.Expr) and not silent.search(ast.unparse(statements[-1]))
         if (shows or ends_in_value) and not cell.outputs:
             found.append(f"code cell {position} shows something but has no output")

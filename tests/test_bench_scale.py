@@ -11,14 +11,13 @@ import re
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from helpers.rerun import ROOT
 from tools import bench_scale as bench
+from tools.rerun import ROOT
 
 ALONE = bench.measure
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ibis, about pandas 4
@@ -196,8 +195,8 @@ def test_spark_that_is_missing_is_said(tmp_path, monkeypatch, capsys):
 
 
 def test_the_command_refuses_too():
-    command = [sys.executable, str(Path(bench.__file__)), "many"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "tools.bench_scale", "many"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 

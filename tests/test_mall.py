@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from helpers import rerun
 from tests.test_rerun import STANDARD, run_in_process, tells_the_truth
+from tools import rerun
 
 MALL = os.environ.get("MALL_CUSTOMERS_CSV")
 pytestmark = pytest.mark.skipif(not MALL, reason="set MALL_CUSTOMERS_CSV to the path of Mall_Customers.csv to run this")

@@ -18,11 +18,11 @@ from helpers import (
     heterogeneity,
     inference,
     power,
-    rerun,
     segments,
     sequential,
     words,
 )
+from tools import rerun
 
 NAMES = "CustomerID,Gender,Age,Annual Income (k$),Spending Score (1-100)"
 ROWS = ("1,Male,20,15,39", "2,Female,21,16,81", "3,Male,22,17,6")

@@ -15,8 +15,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import conftest
 from helpers import plots
-from helpers.rerun import ROOT, execute, notebook_files
 from tests import notebook_checks as checks
+from tools.rerun import ROOT, execute, notebook_files
 from tools.store_notebooks import reading_minutes
 
 FILES = notebook_files()

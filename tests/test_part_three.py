@@ -16,8 +16,9 @@ import pytest
 from scipy import stats
 
 import conftest
-from helpers import InputError, data, experiment, inference, rerun, segments, words
+from helpers import InputError, data, experiment, inference, segments, words
 from tests.test_rerun import lies, run_in_process
+from tools import rerun
 
 PATHS = {path.name[:2]: path for path in rerun.notebook_files()}
 PRINTED = json.loads((data.FOLDER / "published_experiments.json").read_text(encoding="utf-8"))

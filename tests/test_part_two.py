@@ -21,8 +21,9 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, test_proportions_2indep
 
-from helpers import adjustment, data, experiment, heterogeneity, inference, rerun, segments, sequential, words
+from helpers import adjustment, data, experiment, heterogeneity, inference, segments, sequential, words
 from tests.test_behaviour import caught, mirrored, share
+from tools import rerun
 
 test_proportions_2indep.__test__ = False  # a library's function, no test of ours
 RUNS = 4_000

@@ -14,8 +14,8 @@ import pytest
 from matplotlib.text import Text
 
 from conftest import GROSS, picture_difference
-from helpers import adjustment, data, experiment, heterogeneity, inference, plots, power, rerun, segments, words
-from tools import readme_picture
+from helpers import adjustment, data, experiment, heterogeneity, inference, plots, power, segments, words
+from tools import readme_picture, rerun
 
 STANDARD = {"customers_file": None, "n_clusters": 4, "target_cluster": 1, "effect": 3.0, "seed": 42}
 NUMBER = r"[+-]?[\d,]*\.?\d+"

@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from helpers import InputError, data, heterogeneity, rerun, words
+from helpers import InputError, data, heterogeneity, words
 from tests.test_behaviour import caught
 from tests.test_rerun import lies as false_verdicts
 from tests.test_rerun import run_in_process
+from tools import rerun
 
 NUMBER = r"[+-]?[\d,]*\.?\d+"
 LINE = re.compile(rf"^(.*): (ship|hold|collect more) \(lift ({NUMBER}) (.*), interval ({NUMBER}) to ({NUMBER})\)$")

@@ -1,4 +1,4 @@
-"""Speed and memory in one table, row by row as they are measured: python tools/bench.py
+"""Speed and memory in one table, row by row as they are measured: python -m tools.bench
 
 Contenders take turns in one run, so a ratio holds on other machines too; every peak is that of a process of its own.
 Exits with 1 when a target is missed.
@@ -20,7 +20,8 @@ import numpy as np
 from IPython.core.inputtransformer2 import TransformerManager
 from scipy import stats
 
-from helpers import experiment, inference, rerun, sequential
+from helpers import experiment, inference, sequential
+from tools import rerun
 
 SIZES, LARGE = (20, 200, 2_000, 20_000), 1_000_000
 RESAMPLES, FEWER = 5_000, 500
@@ -108,8 +109,10 @@ def race(n: int, *contenders: Callable[[int], object], clock: Callable[[], float
 
 def peak(work: Callable[..., object], *numbers: int) -> tuple[float, float]:
     """Peak memory in MiB (nan on Windows) and seconds of work(*numbers), run in a new process."""
-    command = [sys.executable, __file__, work.__name__, *map(str, numbers)]
-    memory, seconds = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    command = [sys.executable, "-m", "tools.bench", work.__name__, *map(str, numbers)]
+    memory, seconds = subprocess.run(
+        command, cwd=rerun.ROOT, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.split()
     return float(memory), float(seconds)
 
 

@@ -1,4 +1,4 @@
-"""Notebook 10 at a million rows and more, in one table, row by row: python tools/bench_scale.py [1e6 1e7 1e8]
+"""Notebook 10 at a million rows and more, in one table, row by row: python -m tools.bench_scale [1e6 1e7 1e8]
 
 The notebook itself writes each log; then the contenders take turns on it, every one in processes of its own and with
 two threads. Exits with 1 when a target is missed or a contender fails, and with 2 when something given cannot be used.
@@ -64,7 +64,7 @@ def notebook(folder: Path, rows: int) -> None:
     """Run the code cells of notebook 10, one after the other in this process; what they show goes nowhere."""
     import nbformat
 
-    from helpers import rerun
+    from tools import rerun
 
     book = nbformat.read(next((ROOT / "notebooks").glob("10_*.ipynb")), as_version=4)
     rerun.set_knobs(book, {"rows": rows, "folder": str(folder)})
@@ -175,8 +175,8 @@ def work(name: str, folder: str, rows: str, calls: str) -> None:
 
 def measure(name: str, folder: Path, rows: int, calls: int) -> Measured:
     """Run a contender in a new process."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--work", name, str(folder), str(rows), str(calls)]
-    environment = os.environ | {"MPLBACKEND": "agg"}
+    command = [sys.executable, "-m", "tools.bench_scale", "--work", name, str(folder), str(rows), str(calls)]
+    environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder.parent)
     if name == PANDAS and (done.returncode == -9 or "MemoryError" in done.stderr):
         return Measured(math.nan)

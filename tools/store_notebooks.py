@@ -1,4 +1,4 @@
-"""Execute notebooks top to bottom and store their outputs: python tools/store_notebooks.py [01_segmentation ...]
+"""Execute notebooks and their solutions and store the outputs: python -m tools.store_notebooks [01_segmentation ...]
 
 Stored files hold no clock times, paths or Python patch release. Notebook 01's table goes to data/.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 
-from helpers import rerun
+from tools import rerun
 
 CLUSTERED = "customers_with_clusters.csv"
 
@@ -37,11 +37,12 @@ def store(path: Path) -> None:
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
     if (path.parent / CLUSTERED).exists():
-        (path.parent / CLUSTERED).replace(path.parents[1] / "data" / CLUSTERED)
-    print(f"{path.name}: {reading_minutes(notebook)} minutes to read, {time.perf_counter() - start:.1f} s to run")
+        (path.parent / CLUSTERED).replace(rerun.ROOT / "data" / CLUSTERED)
+    minutes, seconds = reading_minutes(notebook), time.perf_counter() - start
+    print(f"{path.parent.name}/{path.name}: {minutes} minutes to read, {seconds:.1f} s to run")
 
 
 if __name__ == "__main__":
-    for path in rerun.notebook_files():
+    for path in [*rerun.notebook_files(), *rerun.solution_files()]:
         if not sys.argv[1:] or path.stem in sys.argv[1:]:
             store(path)

@@ -1,0 +1,191 @@
+"""Exercises that answer back, and predictions that are kept. Nothing is required, nothing leaves this computer.
+
+How to compute an answer, the known mistakes and the hints stand in notebooks/solutions/exercises_NN.py, one file a
+notebook. Everything belongs to a run: the knobs come from the notebook that calls.
+"""
+
+import ast
+import json
+import os
+import sys
+from collections import Counter
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+
+from helpers import InputError, is_number, words
+
+COURSE = Path(__file__).resolve().parents[1]
+TABLES = [str(COURSE / "notebooks/solutions"), str(COURSE / "notebooks/exercises.zip")]  # a class set has the second
+_hints_given: Counter = Counter()
+
+
+class Exercise(NamedTuple):
+    """One exercise in one run. An answer is a number, several numbers, or a word."""
+
+    right: object
+    also: object  # the same by another road, for the tests
+    because: str
+    wrong: dict[str, tuple[object, str]]  # the name of a mistake: the answer it leads to, what to say to it
+    hints: tuple[str, str]  # a nudge, and a bigger one
+    tolerance: float = 0.0051  # in the unit of the answer: two decimals are enough
+
+
+def check(exercise: str, answer: object = ..., knobs: dict[str, object] | None = None) -> None:
+    """Say whether the answer is right in this run, and why, or what the likely mistake is; the notebook runs on.
+
+    knobs: None takes them from the notebook that calls, and what is missing there from the stored notebook.
+    Raises InputError for an exercise that does not exist.
+    """
+    words.say(judge(exercise, answer, sys._getframe(1).f_globals if knobs is None else knobs)[1])
+
+
+def judge(exercise: str, answer: object, knobs: dict[str, object]) -> tuple[bool | None, str]:
+    """What `check` shows, after True or False; None where nothing can be judged: no answer yet, or none in this run.
+
+    Raises InputError for an exercise that does not exist.
+    """
+    solve, run = _look_up(exercise, knobs)
+    if answer is None or answer is ...:
+        return None, f'**Open.** Put your answer in place of the dots. Stuck? Type `hint("{exercise}")` in a new cell.'
+    try:
+        found: Exercise = solve(run)
+    except InputError as error:
+        return None, f"In this run the question has no answer. {error}"
+    try:
+        if _same(answer, found.right, found.tolerance):
+            return True, f"**Right.** {found.because}"
+        known = [says for value, says in found.wrong.values() if _same(answer, value, found.tolerance)]
+    except (TypeError, ValueError):
+        form = "Numbers stand without quotes, letters in quotes, several numbers in brackets"
+        return False, f"**Not yet.** {answer!r} cannot be read as an answer here. {form}."
+    unknown = f'None of the known mistakes. Stuck? Type `hint("{exercise}")`. (Judged for the run {_name(run)}.)'
+    return False, f"**Not yet.** {[*known, unknown][0]}"
+
+
+def hint(exercise: str) -> None:
+    """Show a nudge; called again, a bigger one. Raises InputError for an exercise that does not exist."""
+    solve, run = _look_up(exercise, sys._getframe(1).f_globals)
+    _hints_given[exercise] += 1
+    step = min(_hints_given[exercise], 2)
+    words.say(f"Hint {step} of 2: {solve(run).hints[step - 1]}")
+
+
+def predict(name: str, low: float = ..., high: float = ...) -> None:
+    """Keep your 90 % range for a result that comes later in the notebook; with the dots left in, nothing happens.
+
+    Kept in the file that AB_PREDICTIONS names, else in my/predictions.json; set but empty, it keeps nothing. Once
+    `reveal` has shown the result, the range of that run stays.
+    """
+    if low is ... or high is ...:
+        return
+    if not (is_number(low) and is_number(high) and low <= high):
+        return words.say(f'Not kept: give two numbers, the lower one first, such as predict("{name}", 2, 8).')
+    _keep(name, sys._getframe(1).f_globals, [float(low), float(high)])
+
+
+def decide(name: str, decisions: dict[str, str]) -> None:
+    """Seal ship, hold or collect more for each segment, until `reveal` opens the envelope; kept as by `predict`."""
+    said = {str(segment): word for segment, word in decisions.items() if word is not ...}
+    if not set(said.values()) <= {words.SHIP, words.HOLD, words.COLLECT}:
+        return words.say('Not kept: decide "ship", "hold" or "collect more" for each segment.')
+    if said:
+        _keep(name, sys._getframe(1).f_globals, said)
+
+
+def reveal(name: str, truth: float | dict[str, float]) -> object:
+    """Show what was predicted against the truth; returns what was said, or None."""
+    if not isinstance(truth, dict) and not is_number(truth):
+        return None
+    truth = {str(k): float(v) for k, v in truth.items()} if isinstance(truth, dict) else float(truth)
+    said = _record(name, sys._getframe(1).f_globals, truth=truth)
+    if isinstance(said, list):
+        where = "inside" if said[0] <= truth <= said[1] else "outside"
+        words.say(f"You said {_spell(said)}. The result, {truth:.4g}, is **{where}**.")
+    return said
+
+
+def predictions() -> dict[str, dict[str, dict]]:
+    """Every prediction kept so far: its name, then its run, then said ([low, high] or decisions) and truth (or None).
+
+    Raises InputError for a file that holds something else; it is left as it is.
+    """
+    path = _file()
+    try:
+        kept = json.loads((path.read_text(encoding="utf-8") if path and path.exists() else "").strip() or "{}")
+        if any(set(entry) != {"said", "truth"} for runs in kept.values() for entry in runs.values()):
+            raise ValueError
+        return kept
+    except (OSError, ValueError, AttributeError, TypeError):
+        advice = "It was left as it is. Move it away, or name another file in AB_PREDICTIONS"
+        raise InputError(f"{path} cannot be read as a file of predictions. {advice}.") from None
+
+
+def _file() -> Path | None:
+    named = os.environ.get("AB_PREDICTIONS", str(COURSE / "my/predictions.json"))
+    return Path(named) if named else None
+
+
+def _record(name: str, space: dict, said: object = None, truth: object = None) -> object:
+    """Keep what was said, or the truth; returns what was said. A fault is told, and the notebook runs on."""
+    try:
+        kept, path, run = predictions(), _file(), _name(_run(name[:2], space))
+        entry = kept.setdefault(name, {}).setdefault(run, {"said": said, "truth": None})
+        if path and entry["said"] is not None and entry["truth"] is None:
+            entry.update({"said": said or entry["said"], "truth": truth})
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_name(f"{path.name}.new")
+            fresh.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")
+            fresh.replace(path)
+        return entry["said"] if path else None
+    except InputError as error:
+        words.say(str(error))
+    except OSError as error:
+        words.say(f"Not kept: {path} cannot be written ({error.strerror}). Name another file in AB_PREDICTIONS.")
+
+
+def _keep(name: str, space: dict, said: list | dict) -> None:
+    if kept := _record(name, space, said):
+        late = "" if kept == said else " You have seen the result, so what you said first stays."
+        words.say(f"Kept: {_spell(kept)}.{late}")
+
+
+def _spell(said: list | dict) -> str:
+    return ", ".join(map(" ".join, said.items())) if isinstance(said, dict) else f"{said[0]:g} to {said[1]:g}"
+
+
+def _look_up(exercise: str, space: dict) -> tuple:
+    number, table = str(exercise)[:2], {}
+    if spec := PathFinder.find_spec(f"exercises_{number}", TABLES):
+        spec.loader.exec_module(module := module_from_spec(spec))
+        table = module.EXERCISES
+    if exercise not in table:
+        raise InputError(f"There is no exercise {exercise!r}. Notebook {number} has: {', '.join(table) or 'none'}.")
+    return table[exercise], _run(number, space)
+
+
+def _run(number: str, space: dict) -> SimpleNamespace:
+    """The knobs of notebook `number`, each with its value in `space`, else as stored."""
+    if not (found := list((COURSE / "notebooks").glob(f"{number}_*.ipynb"))):
+        raise InputError(f"There is no notebook {number!r}. Names begin with its two digits, such as 03-p-value.")
+    cells = json.loads(found[0].read_text(encoding="utf-8"))["cells"]
+    first = next("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    knobs = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(first).body}
+    return SimpleNamespace(**{name: space.get(name, value) for name, value in knobs.items()})
+
+
+def _name(run: SimpleNamespace) -> str:
+    return ", ".join(f"{knob} = {value!r}" for knob, value in vars(run).items())
+
+
+def _same(answer: object, value: object, tolerance: float) -> bool:
+    if isinstance(value, str):
+        return str(answer).strip().lower() == value.lower()
+    answer, value = np.asarray(answer, dtype=float).ravel(), np.asarray(value, dtype=float).ravel()
+    if answer.size != value.size:
+        raise ValueError
+    return bool(np.all(np.abs(answer - value) <= tolerance))

@@ -1,0 +1,284 @@
+"""Exercises: tables, notebooks and solutions agree; right answers pass, known mistakes are named, all else refused."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from helpers import InputError, checks, words
+from tests import notebook_checks
+from tests.test_rerun import RUNS, STANDARD, run_in_process, small_file
+from tools import rerun
+
+NOTEBOOKS = {path.name[:2]: path for path in rerun.notebook_files()}
+SOLUTIONS = {path.name[:2]: path for path in rerun.solution_files()}
+NUMBERS = [number for number, path in NOTEBOOKS.items() if number in SOLUTIONS and not rerun.missing_package(path)]
+HOW_MANY = dict.fromkeys(NOTEBOOKS, range(2, 5)) | {"09": range(1, 2), "10": range(1, 2)}
+CHECKED = re.compile(r'^check\("([^"]+)", answer\)', flags=re.MULTILINE)
+
+
+def table(number: str) -> dict:
+    """The exercises of a notebook, by id."""
+    try:
+        checks.judge(f"{number}-", None, {})
+    except InputError as error:
+        names = str(error).split("has: ")[1].rstrip(".").split(", ")
+    return {name: checks._look_up(name, {})[0] for name in names if name != "none"}
+
+
+EXERCISES = [name for number in NUMBERS for name in table(number)]
+
+
+def solved(name: str, knobs: dict) -> checks.Exercise:
+    solve, run = checks._look_up(name, knobs)
+    return solve(run)
+
+
+def source(notebook) -> str:
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def headings(notebook) -> list[str]:
+    """The numbered headings of the exercises."""
+    return re.findall(r"^### (\d\. .+)$", notebook_checks.prose(notebook).split("\n## Exercises\n")[-1], re.MULTILINE)
+
+
+# Notebook, table and solutions hold the same exercises
+
+
+def out_of_step(names: list[str], notebook, solutions, how_many: range) -> list[str]:
+    """What differs between a table's ids, the notebook's exercises and their solutions."""
+    found, asked, answered = [], CHECKED.findall(source(notebook)), CHECKED.findall(source(solutions))
+    if not asked == answered == names:
+        found.append(f"ids: notebook {asked}, solutions {answered}, table {names}")
+    if headings(notebook) != headings(solutions):
+        found.append(f"headings: notebook {headings(notebook)}, solutions {headings(solutions)}")
+    if [title[0] for title in headings(notebook)] != [str(i + 1) for i in range(len(asked))]:
+        found.append("the exercises are not numbered 1, 2, 3 ...")
+    if len(names) not in how_many:
+        found.append(f"{len(names)} exercises")
+    knobs = [notebook_checks.code_cells(book)[0].source for book in (notebook, solutions)]
+    if knobs[0] != knobs[1]:
+        found.append("the knobs differ")
+    if source(notebook).count("answer = ...\n") != len(asked):
+        found.append("an exercise is not open")
+    return found
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_notebook_table_and_solutions_agree(number):
+    books = [notebook_checks.read(files[number]) for files in (NOTEBOOKS, SOLUTIONS)]
+    assert out_of_step(list(table(number)), *books, HOW_MANY[number]) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('check("03-relative", answer)', 'check("03-relativ", answer)', "ids"),
+        ("### 2. ", "### 3. ", "not numbered"),
+        ("### 1. Did", "### 1. Do", "headings"),
+        ("answer = ...", "answer = 3", "not open"),
+        ("effect = 3.0", "effect = 4.0", "knobs"),
+    ],
+)
+def test_a_notebook_out_of_step_is_caught(old, new, fault):
+    books = [notebook_checks.read(files["03"]) for files in (NOTEBOOKS, SOLUTIONS)]
+    cell = next(cell for cell in books[0].cells if old in cell.source)
+    cell.source = cell.source.replace(old, new)
+    assert fault in " ".join(out_of_step(list(table("03")), *books, HOW_MANY["03"]))
+    assert "4 exercises" in out_of_step(list(table("03")), *books, range(1, 2))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_solutions_are_kept_as_notebooks_are(number):
+    solutions = notebook_checks.read(SOLUTIONS[number])
+    stored = (notebook_checks.outputs_complete, notebook_checks.clean_outputs, notebook_checks.no_global_random_state)
+    assert [fault for stored_check in stored for fault in stored_check(solutions)] == []
+    assert notebook_checks.typed_results(notebook_checks.prose(solutions)) == []
+    assert max(len(cell.source.splitlines()) for cell in notebook_checks.code_cells(solutions)) <= 15
+    shown = [cell.outputs[-1].data["text/plain"] for cell in solutions.cells if CHECKED.search(cell.source)]
+    assert len(shown) == len(table(number)) and all(text.startswith("**Right.**") for text in shown)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_exercises_are_stored_open(number):
+    notebook = notebook_checks.read(NOTEBOOKS[number])
+    shown = [cell.outputs[-1].data["text/plain"] for cell in notebook.cells if CHECKED.search(cell.source)]
+    assert all(text.startswith("**Open.**") for text in shown)
+
+
+# The wrong-answer gallery
+
+
+def faults(name: str, exercise: checks.Exercise, least: int) -> list[str]:
+    """What is amiss with an exercise: answers judged wrongly, or fewer than `least` mistakes told apart."""
+    found, seen = [], set()
+    with pytest.MonkeyPatch.context() as patch:  # judged as ever, but solved only once
+        patch.setattr(checks, "_look_up", lambda *_: (lambda run: exercise, SimpleNamespace()))
+        for answer in (exercise.right, exercise.also):
+            if checks.judge(name, answer, {}) != (True, f"**Right.** {exercise.because}"):
+                found.append(f"right, and refused: {answer}")
+        for mistake, (answer, says) in exercise.wrong.items():
+            undefined = not isinstance(answer, str) and not np.isfinite(np.asarray(answer, dtype=float)).all()
+            if undefined or checks._same(answer, exercise.right, exercise.tolerance):
+                continue  # in this run the mistake makes no difference
+            right, said = checks.judge(name, answer, {})
+            if right is not False:
+                found.append(f"{mistake} is accepted: {answer}")
+            elif said != f"**Not yet.** {says}":
+                found.append(f"{mistake} gets the words of another: {said}")
+            else:
+                seen.add(says)
+    return found if len(seen) >= least else [*found, f"only {len(seen)} mistakes are told apart"]
+
+
+def knobs_of(number: str, knobs: dict, folder: Path) -> dict:
+    """The knobs that the notebook has, with the small file written where it is asked for."""
+    names = vars(checks._run(number, {}))
+    knobs = {name: value for name, value in knobs.items() if name in names}
+    if knobs.get("customers_file") == "small":
+        knobs["customers_file"] = small_file(folder)
+    return knobs
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_three_mistakes_are_named_in_the_run_as_stored(name):
+    exercise = solved(name, {})
+    assert faults(name, exercise, least=3) == []
+    assert len(exercise.wrong) >= 3 and len(exercise.hints) == 2
+
+
+@pytest.mark.parametrize("knobs", RUNS, ids=lambda k: " ".join(f"{n}={v}" for n, v in k.items()))
+def test_right_answers_follow_the_knobs(knobs, tmp_path):
+    """On other clusters, effects, seeds and files: right is right; a mistake is named, or makes no difference."""
+    for name in EXERCISES:
+        own = knobs_of(name[:2], STANDARD | knobs | {"rows": 20_000}, tmp_path)
+        try:
+            exercise = solved(name, own)
+        except InputError:
+            assert checks.judge(name, 1, own)[0] is None
+            continue
+        remaining = [fault for fault in faults(name, exercise, least=1) if "words of another" not in fault]
+        assert remaining == [], name
+
+
+def test_answers_differ_from_seed_to_seed():
+    """Each notebook has an exercise whose answer belongs to the seed, so neighbours cannot share all answers."""
+    for number in NUMBERS:
+        sets = [
+            str([value if isinstance(value, str) else np.round(value, 6).tolist() for value in values])
+            for seed in (1, 2, 3)
+            for values in [[solved(name, {"seed": seed, "rows": 20_000}).right for name in table(number)]]
+        ]
+        assert len(set(sets)) == 3, number
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"right": 1.0}, "right, and refused"),
+        ({"also": 0.0}, "right, and refused"),
+        ({"tolerance": 100.0}, "mistakes are told apart"),
+        ({"wrong": {}}, "only 0"),
+    ],
+)
+def test_a_faulty_exercise_is_caught(change, fault):
+    exercise = solved("03-welch-se", {})
+    assert fault in " ".join(faults("03-welch-se", exercise._replace(**change), least=3))
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_hints_and_mistakes_do_not_give_the_answer_away(name):
+    exercise = solved(name, {})
+    if isinstance(exercise.right, str):
+        return
+    digits = {words.number(float(x), d) for x in np.ravel(exercise.right) for d in (2, 3)}
+    texts = [*exercise.hints, *(says for _, says in exercise.wrong.values())]
+    assert not [text for text in texts for number in digits if len(number) > 3 and number in text]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("knobs", [RUNS[1], RUNS[4], RUNS[6]], ids=str)
+def test_solutions_are_right_on_other_knobs(number, knobs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    knobs = knobs_of(number, STANDARD | knobs | {"rows": 20_000}, tmp_path)
+    shown = run_in_process(SOLUTIONS[number], knobs, monkeypatch)
+    verdicts = [text for text in shown if re.match(r"\*\*|In this run", text)]
+    assert len(verdicts) == len(table(number))
+    assert all(text.startswith(("**Right.**", "In this run the question has no answer")) for text in verdicts)
+
+
+# What check and hint say
+
+
+def said(texts: list[str]) -> str:
+    return texts[-1]
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    texts: list[str] = []
+    monkeypatch.setattr(words, "display", lambda bundle, **_: texts.append(bundle["text/plain"]))
+    return texts
+
+
+def test_an_open_exercise_computes_nothing(shown, monkeypatch):
+    monkeypatch.setattr(checks, "_look_up", lambda name, space: (lambda run: 1 / 0, None))
+    checks.check("03-welch-se", ...)
+    checks.check("03-welch-se", None)
+    checks.check("03-welch-se")
+    assert all(text.startswith("**Open.**") and 'hint("03-welch-se")' in text for text in shown) and len(shown) == 3
+
+
+@pytest.mark.parametrize("answer", ["about three", [1, 2], {"a": 1}, object(), "3,75", [], np.eye(2)])
+def test_what_cannot_be_read_is_said_and_does_not_stop(answer, shown):
+    checks.check("03-welch-se", answer)
+    assert said(shown).startswith("**Not yet.**") and "cannot be read" in said(shown)
+
+
+def test_answers_may_come_in_many_shapes(shown):
+    right = solved("03-welch-se", {}).right
+    for answer in (right, np.float64(right), f"{right}", [right], np.array(right), round(right, 2)):
+        assert checks.judge("03-welch-se", answer, {})[0] is True
+    letter = solved("03-three-reports", {}).right
+    assert checks.judge("03-three-reports", f" {letter.lower()} ", {})[0] is True
+
+
+@pytest.mark.parametrize("answer", [float("nan"), float("inf"), -1e300, 0])
+def test_an_unknown_mistake_names_the_run_and_the_hint(answer, shown):
+    checks.check("03-welch-se", answer, {"seed": 7})
+    assert said(shown).startswith("**Not yet.**") and "seed = 7" in said(shown) and "hint(" in said(shown)
+
+
+@pytest.mark.parametrize("name", ["03-welch", "3", "", "99-x", None, 3])
+def test_an_exercise_that_does_not_exist(name):
+    for call in (checks.check, checks.hint):
+        with pytest.raises(InputError, match="There is no exercise"):
+            call(name)
+
+
+def test_knobs_come_from_the_notebook_that_calls(shown):
+    """The same answer is right in one run and wrong in another; no knob given means the stored one."""
+    answer = solved("03-welch-se", {"target_cluster": 3, "seed": 7}).right
+    space = {"check": checks.check, "answer": answer, "target_cluster": 3, "seed": 7}
+    exec('check("03-welch-se", answer)', space)
+    assert said(shown).startswith("**Right.**")
+    exec('check("03-welch-se", answer)', space | {"seed": 8})
+    assert said(shown).startswith("**Not yet.**")
+    exec('check("03-welch-se", answer)', {"check": checks.check, "answer": solved("03-welch-se", {}).right})
+    assert said(shown).startswith("**Right.**")
+
+
+def test_a_run_without_an_answer_is_told(shown):
+    checks.check("03-welch-se", 1.0, {"target_cluster": 17})
+    assert said(shown).startswith("In this run the question has no answer. There is no cluster 17.")
+
+
+def test_hints_come_in_two_steps(shown):
+    checks._hints_given.clear()
+    for _ in range(3):
+        checks.hint("03-welch-se")
+    nudge, bigger = solved("03-welch-se", {}).hints
+    assert shown == [f"Hint 1 of 2: {nudge}", f"Hint 2 of 2: {bigger}", f"Hint 2 of 2: {bigger}"]
