@@ -12,7 +12,7 @@ export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test .venv my scale lock store bench bench-scale picture clean
+.PHONY: help lab test .venv my scale lock store bench bench-scale picture class slides clean whole
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -20,10 +20,14 @@ help:  ## this list
 lab: .venv my  ## open JupyterLab on notebook 01 of your own copy, in my/
 	$(BIN)/jupyter lab $(LAB_FLAGS) --ServerApp.root_dir="$(CURDIR)" my/01_segmentation.ipynb
 
-test: .venv  ## check style, then run every notebook and every test
+test: whole .venv  ## check style, then run every notebook and every test
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/python -m pytest
+
+# A class set (make class) holds neither tests nor these tools.
+whole:
+	@[ -d tests ] || { echo "This is a class set: it holds no tests and no tools for that; the whole course does." >&2; exit 2; }
 
 my: | .venv
 	@mkdir -p my
@@ -55,17 +59,24 @@ lock: .venv  ## make the two files of pins anew from the bounds in pyproject.tom
 	$(COMPILE) --extra scale --constraint requirements.txt --output-file .venv/scale.txt
 	@awk 'NR == FNR {seen[$$1]; next} /^[a-z]/ {keep = !($$1 in seen)} keep' requirements.txt .venv/scale.txt > $(SCALE)
 
-store: .venv  ## execute every notebook top to bottom and store its outputs
+store: whole .venv  ## execute every notebook top to bottom and store its outputs
 	$(BIN)/python -m tools.store_notebooks
 
-bench: .venv  ## speed and memory, in one table
+bench: whole .venv  ## speed and memory, in one table
 	$(BIN)/python -m tools.bench
 
-bench-scale: scale  ## rows per second and memory up to a hundred million rows (some minutes, 2 GB of disk)
+bench-scale: whole scale  ## rows per second and memory up to a hundred million rows (some minutes, 2 GB of disk)
 	$(BIN)/python -m tools.bench_scale
 
-picture: .venv  ## draw the README's picture anew
+picture: whole .venv  ## draw the README's picture anew
 	$(BIN)/python -m tools.readme_picture
+
+class: whole .venv  ## sets to hand out and their key, in class/: SEEDS=30 or NAMES=list.txt; FIRST=1000, OUT=folder
+	@$(BIN)/python -m tools.class_sets $(if $(SEEDS),--seeds="$(SEEDS)") $(if $(NAMES),--names="$(NAMES)") \
+	  $(if $(FIRST),--first="$(FIRST)") $(if $(OUT),--out="$(OUT)")
+
+slides: whole .venv  ## decks for a projector, in slides/, each one file that needs no internet: NOTEBOOK=03 for one
+	@$(BIN)/python -m tools.slides $(if $(NOTEBOOK),"$(NOTEBOOK)")
 
 clean:  ## remove the environment and the re-runs; your own copy in my/ stays
 	rm -rf .venv runs

@@ -97,15 +97,15 @@ def decide(name: str, decisions: dict[str, str]) -> None:
         _keep(name, sys._getframe(1).f_globals, said)
 
 
-def reveal(name: str, truth: float | dict[str, float]) -> object:
-    """Show what was predicted against the truth; returns what was said, or None."""
+def reveal(name: str, truth: float | dict[str, float]) -> dict[str, str] | None:
+    """Show the range that was kept against the truth; of an envelope, given a dict of truths, return the decisions."""
     if not isinstance(truth, dict) and not is_number(truth):
         return None
     truth = {str(k): float(v) for k, v in truth.items()} if isinstance(truth, dict) else float(truth)
     said = _record(name, sys._getframe(1).f_globals, truth=truth)
     if isinstance(said, list):
         where = "inside" if said[0] <= truth <= said[1] else "outside"
-        words.say(f"You said {_spell(said)}. The result, {truth:.4g}, is **{where}**.")
+        return words.say(f"You said {_spell(said)}. The result, {truth:.4g}, is **{where}**.")
     return said
 
 

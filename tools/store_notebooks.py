@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 
-from tools import rerun
+from tools import rerun, slides
 
 CLUSTERED = "customers_with_clusters.csv"
 
@@ -34,6 +34,7 @@ def store(path: Path) -> None:
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
+    slides.tag(notebook)
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
     if (path.parent / CLUSTERED).exists():

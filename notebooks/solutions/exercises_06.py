@@ -1,0 +1,211 @@
+"""The exercises of notebook 06: right answers, known mistakes and hints, for the run that asks."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from helpers import InputError, data, heterogeneity, words
+from helpers.checks import Exercise
+
+
+def log_of(run) -> pd.DataFrame:
+    """The run's log (it may be the reader's own) with plain names: segment, y, treated."""
+    control = str(run.control)
+    log = data.load_log(run.log_file, run.segment, run.outcome, run.group, control)
+    columns = {
+        "segment": log[run.segment],
+        "y": log[run.outcome],
+        "treated": log[run.group] != control,
+    }
+    return pd.DataFrame(columns)
+
+
+def own_lift(run) -> Exercise:
+    log = log_of(run)
+    own = log.iloc[run.seed % 20 :: 20]
+    treated, untreated = own.loc[own["treated"], "y"], own.loc[~own["treated"], "y"]
+    if not (len(treated) and len(untreated)):
+        raise InputError(
+            "Your twentieth of this log has users in one arm only. Take another seed, or a larger "
+            "log."
+        )
+    scale = 100 if (rate := heterogeneity.is_rate(log["y"])) else 1
+    lift, whole = treated.mean() - untreated.mean(), log.groupby("treated")["y"].mean()
+    mean_c = untreated.mean()
+    spread = float(log["y"].std())
+    return Exercise(
+        right=scale * lift,
+        also=scale * np.polyfit(own["treated"].astype(float), own["y"], 1)[0],
+        because=f"Treatment minus control, among {words.count(len(own), 'user')}. The whole log "
+        f"gives {words.number(scale * (whole[True] - whole[False]), sign=True)}. A segment, too, "
+        "is a piece of the log, and luck moves its lift, the more so the smaller it is.",
+        wrong={
+            "arms swapped": (
+                -scale * lift,
+                "Control minus treatment. Which arm is compared with which?",
+            ),
+            "a share": (
+                lift,
+                "That is a difference of shares. In percentage points it is a hundred times as "
+                "large.",
+            ),
+            "relative lift": (
+                100 * lift / mean_c if mean_c else np.nan,
+                "That is per cent of the control mean. Asked for is the plain difference.",
+            ),
+            "the whole log": (
+                scale * (whole[True] - whole[False]),
+                "That is the lift in the whole log. Use `own`.",
+            ),
+            "treated against everybody": (
+                scale * (treated.mean() - own["y"].mean()),
+                "The treated were compared with everybody, themselves included. Compare with "
+                "control.",
+            ),
+            "a difference of sums": (
+                treated.sum() - untreated.sum(),
+                "That is a difference of sums. Arms of different sizes need means.",
+            ),
+        },
+        hints=(
+            "One mean for each arm of `own`, as the table with `groupby` did in each segment.",
+            "`own.groupby(group)[outcome].mean()` gives both means. Subtract, then look at the "
+            "unit.",
+        ),
+        tolerance=0.0051 if rate else min(0.0051, spread / 100 or 0.0051),
+    )
+
+
+def difference(run) -> Exercise:
+    log = log_of(run)
+    table = heterogeneity.compare_segments(log, "segment", "y", "treated", False).dropna(
+        subset=["lift"]
+    )
+    if len(table) < 2:
+        raise InputError(
+            "A comparison needs two segments with two users in each arm and some variation."
+        )
+    two = table.iloc[:2]
+    centre, se = (two["t"] * two["se"]).to_numpy(), two["se"].to_numpy()
+    gap, gap_se, (p_a, p_b) = centre[0] - centre[1], np.hypot(*se), two["p_value"]
+    every_centre = (table["t"] * table["se"]).to_numpy()
+    p = 2 * stats.norm.sf(abs(gap) / gap_se)
+    return Exercise(
+        right=p,
+        also=heterogeneity.pool(centre, se).q_p_value,  # Q of two is the square of z
+        because=f"One by one the two have {words.p_value(p_a)} and {words.p_value(p_b)}; their "
+        f"difference has {words.p_value(p)}. Three questions, three answers. (Q of these two "
+        "segments alone gives the same p: with two, Q is z squared.)",
+        wrong={
+            "difference of p-values": (
+                abs(p_a - p_b),
+                "The p-values were subtracted. Subtract the lifts, and test that difference.",
+            ),
+            "standard errors added": (
+                2 * stats.norm.sf(abs(gap) / se.sum()),
+                "The standard errors were added. For independent segments their squares add up.",
+            ),
+            "one side only": (
+                stats.norm.sf(abs(gap) / gap_se),
+                "One side only. Two-sided counts both tails.",
+            ),
+            "the smaller p": (
+                min(p_a, p_b),
+                "That is the p of one segment against zero. Compare the two.",
+            ),
+            "standard error of a mean": (
+                2 * stats.norm.sf(abs(gap) / (gap_se / 2)),
+                "That standard error belongs to the mean of the two lifts. Their difference varies "
+                "twice as much.",
+            ),
+            "Q of all segments": (
+                heterogeneity.pool(every_centre, table["se"]).q_p_value,
+                "That is Q over all segments. The question is about the first two rows.",
+            ),
+            "the complement": (1 - p, "That is 1 - p: how often luck stays *nearer* to zero."),
+        },
+        hints=(
+            "The invented segments A and B show how: here `centre[0]` and `centre[1]` are the "
+            "lifts.",
+            "The gap's standard error is the root of `se[0]**2 + se[1]**2`. Then `2 * "
+            "stats.norm.sf(...)`.",
+        ),
+        tolerance=0.000051,
+    )
+
+
+def holm(run) -> Exercise:
+    smallest = round(0.0102 + 0.0001 * (run.seed % 18), 4)
+    second = round(smallest + 0.0004, 4)
+    p = np.array([0.31, second, 0.2, smallest, 0.045])  # as in the notebook
+    return Exercise(
+        right=5 * smallest,
+        also=multipletests(p, method="holm")[1][1],
+        because=f"4 times {words.number(second, 4)} would be {words.number(4 * second, 4)}. "
+        "But the smallest, times 5, is larger, and none may fall below an earlier one. So a "
+        "p-value cannot overtake one that is more convincing.",
+        wrong={
+            "no running maximum": (
+                4 * second,
+                "Sorted and multiplied. One thing is missing: compare with the one before it in "
+                "the order.",
+            ),
+            "Bonferroni": (
+                5 * second,
+                "Multiplied by the number of all p-values: that is Bonferroni.",
+            ),
+            "counted from the wrong end": (
+                2 * second,
+                "Multiplied by its place in the order. Holm's factors begin large and fall.",
+            ),
+            "Benjamini-Hochberg": (
+                2.5 * second,
+                "That is Benjamini-Hochberg's value, another promise.",
+            ),
+            "not sorted": (
+                1.0,
+                "Was the list sorted? Holm begins with the smallest, not with the first.",
+            ),
+            "not corrected": (second, "That is the p-value before any correction."),
+        },
+        hints=(
+            "Sort the five. What is the smallest multiplied by, what the next one?",
+            "After multiplying, go through the sorted list: none may be below the one before it.",
+        ),
+        tolerance=0.000051,
+    )
+
+
+def conclusions(run) -> Exercise:
+    letters = "ABCD"  # the notebook shows report (place + seed) % 4; report 0 is the sound one
+    about = {
+        1: "It was picked as the largest of all. Is its luck then as often bad as good?",
+        2: "Two p-values, each against zero. Which test asks whether two effects differ?",
+        3: "Who comes back may depend on the treatment. Then no coin made these arms.",
+    }
+    return Exercise(
+        right=letters[-run.seed % 4],
+        also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 4 == 0),
+        because="It says no more than what corrected intervals promise. The others pick a winner, "
+        "compare p-values, or cut on what happened after the coin was flipped.",
+        wrong={
+            f"report {k} signed": (letters[(k - run.seed) % 4], says) for k, says in about.items()
+        }
+        | {
+            "none": ("none", "One of them claims no more than its method promises."),
+            "all": ("all", "Three of them make a step that their numbers do not carry."),
+        },
+        hints=(
+            "For each: how was the group found, and which question does the number answer?",
+            "One picks a winner, one compares p-values, one cuts on what came after the coin.",
+        ),
+    )
+
+
+EXERCISES = {
+    "06-own-lift": own_lift,
+    "06-difference": difference,
+    "06-holm": holm,
+    "06-conclusions": conclusions,
+}

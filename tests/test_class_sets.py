@@ -1,0 +1,537 @@
+"""Class sets: complete, without solutions, each with its seed; the key is right; bad input is told, nothing is lost."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers import InputError, checks
+from tests.test_exercises import EXERCISES
+from tests.test_house import committed_files
+from tests.test_rerun import run_in_process
+from tools import class_sets, rerun
+
+NAMES = ["Ada Lovelace", "Анна Каренина", "Бэла / Bela"]
+FIRST = 7
+FEW = {"03-welch-se": "1. Did they start alike?", "03-three-reports": "4. Which is lying?"}
+
+
+def files_in(archive: Path | io.BytesIO) -> dict[str, bytes]:
+    with zipfile.ZipFile(archive) as opened:
+        assert opened.testzip() is None
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def key_rows(out: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO((out / "key.csv").read_text(encoding="utf-8-sig"))))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """The folder for a class of three, with all exercises there are."""
+    folder = tmp_path_factory.mktemp("school")
+    (folder / "list.txt").write_text("\n".join(NAMES), encoding="utf-8")
+    arguments = ["--names", str(folder / "list.txt"), "--first", str(FIRST), "--out", str(folder / "class")]
+    assert class_sets.main(arguments) == 0
+    return folder / "class"
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Two files, one notebook and two exercises are enough where no more is asked."""
+    monkeypatch.setattr(class_sets, "FILES", "README.md LICENSE")
+    monkeypatch.setattr(rerun, "notebook_files", lambda: [class_sets.ROOT / "notebooks/03_t_test.ipynb"])
+    monkeypatch.setattr(class_sets, "titles", lambda _notebooks: dict(FEW))
+
+
+# What a set holds
+
+
+def leaks(files: dict[str, bytes], seed: int) -> list[str]:
+    """What a set should not hold, or should and does not."""
+    found = [name for name in files if re.search(r"solution|instructor|/tests/|conftest|/\.", name)]
+    found += [f"outside the folder: {name}" for name in files if not name.startswith(f"{class_sets.TOP}/")]
+    for name, content in files.items():
+        text = content.decode("utf-8", errors="ignore")
+        if re.search(r"^ *right=|^EXERCISES = ", text, flags=re.MULTILINE):
+            found.append(f"{name} says what is right")
+        if name.endswith(".ipynb"):
+            cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+            sources = ["".join(cell["source"]) for cell in cells]
+            if any(cell["outputs"] or cell["execution_count"] for cell in cells):
+                found.append(f"{name} has outputs")
+            if not re.search(rf"^seed = {seed}(  #|$)", sources[0], flags=re.MULTILINE):
+                found.append(f"{name} has another seed")
+            if sum("check(" in source for source in sources) != sum("answer = ..." in source for source in sources):
+                found.append(f"{name} has answers")
+    return found
+
+
+def test_sets_hold_no_solutions_and_carry_the_seed(made):
+    for k, name in enumerate(["001-Ada-Lovelace", "002-Анна-Каренина", "003-Бэла-Bela"]):
+        assert leaks(files_in(made / f"{name}.zip"), FIRST + k) == []
+        assert (made / f"{name}.zip").stat().st_size < 700_000
+    names = {path.name for path in made.iterdir()} - {class_sets.MADE, "key.csv", "key.html"}
+    assert len(names) == 3 and all(name.endswith(".zip") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("notebooks/solutions/03_t_test.ipynb", None, "solutions"),
+        ("notebooks/exercises_03.py", b"EXERCISES = {}\n", "what is right"),
+        ("notebooks/help.py", b"f(\n    right=1.0,\n)\n", "what is right"),
+        ("notebooks/instructor.md", b"# Minutes\n", "instructor"),
+        ("tests/test_words.py", b"", "tests"),
+        ("notebooks/03_t_test.ipynb", (b'"outputs": []', b'"outputs": [1]'), "has outputs"),
+        ("notebooks/03_t_test.ipynb", (b"execution_count\": null", b"execution_count\": 1"), "has outputs"),
+        ("notebooks/03_t_test.ipynb", (b"seed = 7 ", b"seed = 77 "), "another seed"),
+        ("notebooks/03_t_test.ipynb", (b"answer = ...", b"answer = 2.5"), "has answers"),
+        ("../helpers/words.py", b"", "outside"),
+    ],
+)  # fmt: skip
+def test_a_leak_is_caught(made, name, content, fault):
+    files = files_in(made / "001-Ada-Lovelace.zip")
+    place = f"{class_sets.TOP}/{name}".replace(f"{class_sets.TOP}/../", "")
+    if content is None:
+        content = rerun.solution_files()[0].read_bytes()
+    elif isinstance(content, tuple):
+        assert content[0] in files[place]
+        content = files[place].replace(*content)
+    assert fault in " ".join(leaks(files | {place: content}, FIRST))
+
+
+def test_a_set_is_the_course_without_outputs(made):
+    """Everything that is committed for learners is in it, unchanged but for outputs and seed; tables are packed."""
+    files = {name.split("/", 1)[1]: content for name, content in files_in(made / "001-Ada-Lovelace.zip").items()}
+    for path in rerun.notebook_files():
+        ours = nbformat.read(path, as_version=4)
+        theirs = nbformat.reads(files.pop(f"notebooks/{path.name}").decode(), as_version=4)
+        rerun.set_knobs(ours, {"seed": FIRST})
+        assert [(c.source, c.metadata) for c in ours.cells] == [(c.source, c.metadata) for c in theirs.cells]
+    tables = files_in(io.BytesIO(files.pop("notebooks/exercises.zip")))
+    assert tables == {p.name: p.read_bytes() for p in rerun.solution_files()[0].parent.glob("exercises_??.py")}
+    names = {*files, *(f"notebooks/{path.name}" for path in rerun.notebook_files())}
+    readme, whole = files.pop("README.md").decode(), (class_sets.ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n## Teaching\n" in whole and "\n## Teaching\n" not in readme and len(readme) > 0.8 * len(whole)
+    gone = {link for link in re.findall(r"\]\(([^)#:]+)\)", readme) if link not in names}
+    assert gone <= {"tests/published.json"}
+    assert all((class_sets.ROOT / name).read_bytes() == content for name, content in files.items())
+
+
+def test_what_is_new_in_the_course_reaches_the_sets():
+    """Whoever adds a file for learners to data/ or at the top adds it to FILES."""
+    committed = {path.relative_to(class_sets.ROOT).as_posix() for path in committed_files()}
+    for_learners = {n for n in committed if re.match(r"(data|helpers)/|[^/.]+(\.\w+)?$", n)} - {"conftest.py"}
+    assert for_learners - set(class_sets.common_files()) == set()
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch) -> Path:
+    """The course in another folder, without git."""
+    course = tmp_path / "course"
+    for name in ("helpers", "data", "notebooks"):
+        shutil.copytree(class_sets.ROOT / name, course / name)
+    for name in class_sets.FILES.split():
+        (course / name).parent.mkdir(exist_ok=True)
+        shutil.copy(class_sets.ROOT / name, course / name)
+    for module in (class_sets, rerun):
+        monkeypatch.setattr(module, "ROOT", course)
+    return course
+
+
+def test_a_teachers_own_files_stay_where_they_are(copied):
+    before = set(class_sets.common_files()), set(class_sets.open_notebooks())
+    strays = "data/mine.csv my/03_t_test.ipynb runs/x.ipynb class/key.csv notebooks/03_t_test-Copy1.ipynb"
+    strays += " notebooks/customers_with_clusters.csv helpers/.ipynb_checkpoints/a.py notebooks/solutions/exercise.py"
+    for stray in strays.split():
+        (copied / stray).parent.mkdir(parents=True, exist_ok=True)
+        (copied / stray).write_text("mine", encoding="utf-8")
+    assert (set(class_sets.common_files()), set(class_sets.open_notebooks())) == before
+
+
+def test_a_course_with_a_gap_or_an_answer_is_told(copied, tmp_path, capsys):
+    path = copied / "notebooks/03_t_test.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("answer = ...", "answer = 2.5", 1), encoding="utf-8")
+    assert class_sets.main(["--out", str(tmp_path / "class")]) == 2
+    assert "03-welch-se has an answer in notebooks/03_t_test.ipynb. Put the dots back" in capsys.readouterr().err
+    (copied / "data/customers.csv").unlink()
+    assert class_sets.main(["--out", str(tmp_path / "class")]) == 2
+    assert "data/customers.csv is missing. Get the course anew" in capsys.readouterr().err
+    assert not (tmp_path / "class").exists()
+
+
+def test_check_works_in_an_unpacked_set_and_tells_neighbours_apart(made, tmp_path):
+    with zipfile.ZipFile(made / "002-Анна-Каренина.zip") as archive:
+        archive.extractall(tmp_path)
+    course = tmp_path / class_sets.TOP
+    answers = [row["03-welch-se"] for row in key_rows(made)]
+    code = "import json, sys; from helpers import checks; print(checks.__file__)\n"
+    code += "print(json.dumps([checks.judge('03-welch-se', a, {})[0] for a in [..., *sys.argv[1:]]]))"
+    env = os.environ | {"PYTHONPATH": str(course), "AB_PREDICTIONS": ""}
+    run = subprocess.run([sys.executable, "-c", code, *answers], cwd=course, env=env, capture_output=True, text=True)
+    place, judged = run.stdout.splitlines()
+    assert Path(place).is_relative_to(course), run.stderr
+    assert json.loads(judged) == [None, False, True, False]
+
+
+def test_make_in_an_unpacked_set(made, tmp_path):
+    """`make lab` would build the environment and open the learner's copy; what a set lacks is told in a line."""
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    with zipfile.ZipFile(made / "001-Ada-Lovelace.zip") as archive:
+        archive.extractall(tmp_path)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    calls = {"cwd": tmp_path / class_sets.TOP, "env": env, "capture_output": True, "text": True}
+    lab = subprocess.run(["make", "-n", "lab"], **calls)
+    assert lab.returncode == 0 and "my/01_segmentation.ipynb" in lab.stdout
+    for target in ("test", "class", "store"):
+        refused = subprocess.run(["make", target], **calls)
+        assert refused.returncode == 2 and refused.stderr.startswith("This is a class set") and refused.stdout == ""
+
+
+# The key
+
+
+def test_the_key_has_a_row_a_student_and_a_column_an_exercise(made):
+    rows = key_rows(made)
+    assert [(row["student"], row["seed"]) for row in rows] == [(name, str(FIRST + k)) for k, name in enumerate(NAMES)]
+    assert set(rows[0]) == {"student", "seed", *EXERCISES}
+    assert (made / "key.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    page = (made / "key.html").read_text(encoding="utf-8")
+    for exercise in EXERCISES:
+        section = page[page.index(f"<h2>{exercise}: ") :].split("</section>")[0]
+        assert section.count("<tr>") == 1 + len(NAMES)
+        for row in rows:
+            assert f"<td>{row['student']}</td><td>{row['seed']}</td><td>{row[exercise]}</td>" in section
+        assert re.match(rf"<h2>{exercise}: \d\. \w", section)
+        assert ("The same answer for everybody" in section) == (len({row[exercise] for row in rows}) == 1)
+    assert "<th>sd with ddof 0</th>" in page and "Did the two arms start alike?" in page
+
+
+def judged(exercise: str, spelled: str, seed: int) -> bool | None:
+    """What check says to an entry of the key."""
+    answer = spelled.split(" and ") if " and " in spelled else spelled
+    return checks.judge(exercise, answer, {"seed": seed})[0]
+
+
+@pytest.mark.parametrize("solutions", rerun.solution_files(), ids=lambda path: path.stem)
+def test_the_key_is_what_the_solutions_compute(made, solutions, monkeypatch, tmp_path):
+    """The code of the solutions, run with the student's seed, is right, and has the same answers as the key."""
+    if rerun.missing_package(solutions):
+        pytest.skip(f"needs {rerun.missing_package(solutions)}")
+    monkeypatch.chdir(tmp_path)
+    given, check = {}, checks.check
+
+    def kept(exercise, answer):
+        given[exercise] = answer
+        check(exercise, answer, sys._getframe(1).f_globals)
+
+    monkeypatch.setattr(checks, "check", kept)
+    student = int(solutions.name[:2]) % len(NAMES)  # another one in each notebook
+    seed, row = FIRST + student, key_rows(made)[student]
+    shown = run_in_process(solutions, {"seed": seed}, monkeypatch)
+    said = [text for text in shown if re.match(r"\*\*|In this run the question", text)]
+    assert len(said) == len(given) == len([exercise for exercise in EXERCISES if exercise[:2] == solutions.name[:2]])
+    for exercise, answer in given.items():
+        verdict, text = checks.judge(exercise, answer, {"seed": seed})
+        assert (verdict is None) == (row[exercise] == "no answer"), text
+        if verdict is not None:
+            assert verdict and judged(exercise, row[exercise], seed), (exercise, answer, row[exercise])
+            compute, run = checks._look_up(exercise, {"seed": seed})
+            assert class_sets.spell(compute(run).right, compute(run).tolerance) == row[exercise]
+            assert checks._same(answer, compute(run).right, compute(run).tolerance)
+
+
+def test_a_wrong_key_is_caught(made):
+    """The entries of neighbours, changed digits and swapped columns are not right."""
+    rows = key_rows(made)
+    assert judged("03-welch-se", rows[0]["03-welch-se"], FIRST)
+    assert not judged("03-welch-se", rows[1]["03-welch-se"], FIRST)
+    assert not judged("03-welch-se", rows[0]["03-relative"], FIRST)
+    assert not judged("03-welch-se", str(float(rows[0]["03-welch-se"]) + 0.01), FIRST)
+
+
+def exercise(right, tolerance=0.0051):
+    return checks.Exercise(right, right, "", {"a mistake": (float("nan"), "")}, ("", ""), tolerance)
+
+
+def test_no_two_of_thirty_share_all_answers():
+    """Notebook 03 alone tells them apart; computed on all cores, in the order asked for."""
+    students = class_sets.class_list("30", None, None)
+    names = [name for name in EXERCISES if name.startswith("03-")]
+    tasks = [(name, student.seed) for student in students for name in names]
+    assert len(tasks) >= 100
+    bar = type("Bar", (), {"update": lambda self: None})()
+    found = list(class_sets.solve_all(tasks, bar))
+    assert [f.right for f in found[-4:]] == [class_sets.solve(*task).right for task in tasks[-4:]]
+    key = [found[k : k + len(names)] for k in range(0, len(found), len(names))]
+    class_sets.refuse_twins(students, key)
+    key[20] = key[4]
+    with pytest.raises(InputError, match=r"student-005 and student-021 \(seeds 5 and 21\) have the same answers"):
+        class_sets.refuse_twins(students, key)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("A", "A", True),
+        ("A", "B", False),
+        ("A", 1.0, False),
+        (1.0, 1.004, True),
+        (1.0, 1.006, False),
+        ((1.0, 2.0), (1.0, 2.0), True),
+        ((1.0, 2.0), (1.0, 2.1), False),
+        ((1.0, 2.0), 1.0, False),
+        (None, None, True),
+        (None, "A", False),
+    ],
+)
+def test_same_answers_are_what_check_takes_for_the_same(one, other, same):
+    pair = [exercise(right) if right is not None else None for right in (one, other)]
+    assert class_sets.same_answer(*pair) == class_sets.same_answer(*reversed(pair)) == same
+
+
+@pytest.mark.parametrize(
+    ("value", "tolerance", "spelled"),
+    [
+        ("B", 0.0051, "B"),
+        (3.37309, 0.0051, "3.373"),
+        (-0.00001, 0.0051, "0.000"),
+        (3.37309, 0.00051, "3.3731"),
+        (12345.678, 0.51, "12345.7"),
+        (430, 0.0051, "430"),
+        (430.0, 5.1, "430"),
+        ((-2.9, 10.33333), 0.0051, "-2.900 and 10.333"),
+        (7, 0.0, "7"),
+        (float("nan"), 0.0051, "undefined"),
+    ],
+)
+def test_numbers_of_the_key(value, tolerance, spelled):
+    assert class_sets.spell(value, tolerance) == spelled
+
+
+def test_a_run_without_an_answer_has_none_in_the_key(few, tmp_path, monkeypatch):
+    def solve(name, seed):
+        return None if (name, seed) == ("03-welch-se", 2) else exercise("A" if seed == 1 else "B")
+
+    monkeypatch.setattr(class_sets, "solve", solve)
+    assert class_sets.main(["--seeds", "2", "--out", str(tmp_path / "class")]) == 0
+    assert [row["03-welch-se"] for row in key_rows(tmp_path / "class")] == ["A", "no answer"]
+    assert "<td>2</td><td>no answer</td>" in (tmp_path / "class/key.html").read_text(encoding="utf-8")
+
+
+# Seeds and names
+
+
+def test_seeds_count_up_from_the_first(few):
+    assert [s.seed for s in class_sets.class_list("3", None, None)] == [1, 2, 3]
+    assert [s.seed for s in class_sets.class_list("3", None, "1000")] == [1000, 1001, 1002]
+    assert [s.file for s in class_sets.class_list("2", None, "1000")] == ["student-001.zip", "student-002.zip"]
+    assert class_sets.class_list(None, None, "0")[0].seed == 0
+
+
+def test_without_options_one_set_with_the_seed_of_the_course(few, tmp_path, capsys):
+    assert class_sets.main(["--out", str(tmp_path / "class")]) == 0
+    (archive,) = (tmp_path / "class").glob("*.zip")
+    assert archive.name == "segment-aware-ab-testing.zip"
+    notebook = nbformat.reads(files_in(archive)[f"{class_sets.TOP}/notebooks/03_t_test.ipynb"].decode(), as_version=4)
+    stored = nbformat.read(class_sets.ROOT / "notebooks/03_t_test.ipynb", as_version=4)
+    assert [cell.source for cell in notebook.cells] == [cell.source for cell in stored.cells]
+    assert [row["student"] for row in key_rows(tmp_path / "class")] == ["everybody"]
+    said = capsys.readouterr()
+    assert said.out.startswith("1 set (") and "seeds 42 to 42" in said.out and said.err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("Ada  Lovelace ", "Ada-Lovelace"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("..", ""),
+        ("Анна К.", "Анна-К"),
+        ("Зоё́", "Зоё́"),  # a letter with a mark of its own
+        ("हिन्दी", "हिन्दी"),
+        ("王小明", "王小明"),
+        ('O\'Neil, Jr.: "Bo" <b>|?*\\', "O-Neil-Jr-Bo-b"),
+        ("con", "con"),  # a number stands before it, so Windows takes it for a file
+        ("x" * 300, "x" * 60),
+        ("王" * 300, "王" * 60),
+        ("-rf", "rf"),
+        ("=1+1", "1-1"),
+        ("Q0\x00\x1b", "Q0"),
+    ],
+)
+def test_any_name_makes_a_safe_file_name(name, file, tmp_path):
+    assert class_sets.file_name(name) == file
+    if file:
+        (tmp_path / f"001-{file}.zip").write_bytes(b"")
+
+
+def test_names_are_read_as_people_write_them(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_bytes("\ufeffAda\r\n  Zoe\u0301 \r\n\r\n \n".encode())
+    assert class_sets.read_names(path) == ["Ada", "Zoé"]
+
+
+# What cannot be used
+
+
+BAD_LISTS = {
+    "empty": (b"", "has 0 names", "one a line"),
+    "blank": (b" \n\n", "has 0 names"),
+    "blank line": (b"Ada\n\nBob\n", "no name in line 2", "fill it in"),
+    "no letters": (b"Ada\n***\n", "no name in line 2"),
+    "twice": (b"Ada\nBob\nAda\n", "Ada twice, in lines 1 and 3", "add an initial"),
+    "twice, almost": (b"Ada L\nada  l\n", "twice, in lines 1 and 2"),
+    "too many": ("\n".join(map(str, range(1001))).encode(), "has 1001 names", "1 to 1000"),
+    "latin-1": ("Zoé".encode("latin-1"), "cannot be read (it is not utf-8 text)", "one name a line"),
+    "utf-16": ("Ada".encode("utf-16"), "not utf-8"),
+    "a picture": (bytes(range(128, 256)), "not utf-8"),
+    "not there": (None, "cannot be read (No such file or directory)", "one name a line"),
+}
+
+
+def refused(arguments: list[str], capsys, *said: str) -> None:
+    """The command ends with 2 and a line or two that hold every word of `said`."""
+    assert class_sets.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("tools.class_sets: ") and len(printed.err.splitlines()) <= 2
+    assert printed.err.endswith(".\n")
+    assert [words_said for words_said in said if words_said not in printed.err] == []
+
+
+@pytest.mark.parametrize("fault", BAD_LISTS)
+def test_a_bad_list_is_told_and_nothing_is_written(fault, tmp_path, capsys):
+    content, *said = BAD_LISTS[fault]
+    if content is not None:
+        (tmp_path / "list.txt").write_bytes(content)
+    before = sorted(tmp_path.iterdir())
+    refused(["--names", str(tmp_path / "list.txt"), "--out", str(tmp_path / "class")], capsys, "list.txt", *said)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_is_no_list(tmp_path, capsys):
+    refused(["--names", str(tmp_path), "--out", str(tmp_path / "class")], capsys, "cannot be read (Is a directory)")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seeds", "0"], ("--seeds is '0'", "from 1 to 1000", "such as 30")),
+        (["--seeds=-3"], ("--seeds is '-3'",)),
+        (["--seeds", "thirty"], ("--seeds is 'thirty'",)),
+        (["--seeds", "2.5"], ("--seeds is '2.5'",)),
+        (["--seeds", ""], ("--seeds is ''",)),
+        (["--seeds", "٣"], ("--seeds is '٣'",)),
+        (["--seeds", "9" * 5000], ("from 1 to 1000",)),
+        (["--seeds", "1001"], ("from 1 to 1000",)),
+        (["--first", "x"], ("--first is 'x'", "from 0 to 4294967295", "such as 1000")),
+        (["--seeds", "2", "--first", "4294967295"], ("--first is '4294967295'", "to 4294967294")),
+        (["--seeds", "2", "--first="], ("--first is ''",)),
+        (["--seeds", "2", "--names", "list.txt"], ("either --seeds or --names",)),
+    ],
+)
+def test_a_bad_number_is_told(arguments, said, tmp_path, capsys):
+    refused([*arguments, "--out", str(tmp_path / "class")], capsys, *said)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["30"], ["--seed", "30"], ["--seeds"], ["--class", "3"]])
+def test_a_command_line_that_cannot_be_read(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        class_sets.main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: python -m tools.class_sets" in capsys.readouterr().err
+
+
+def test_twins_are_refused(few, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(class_sets, "solve", lambda name, seed: exercise(min(seed, 2)))
+    twins = "student-002 and student-003 (seeds 2 and 3)"
+    refused(["--seeds", "3", "--out", str(tmp_path / "class")], capsys, twins, "Choose another --first")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Nothing half-written, nothing lost
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_command_writes_the_same_bytes(few, tmp_path):
+    for name in ("one", "two"):
+        assert class_sets.main(["--seeds", "2", "--out", str(tmp_path / name)]) == 0
+    same = contents(tmp_path / "one") == contents(tmp_path / "two")  # compared first: pytest explains long bytes slowly
+    assert same
+    assert class_sets.main(["--seeds", "2", "--first", "2", "--out", str(tmp_path / "three")]) == 0
+    neighbours = [(tmp_path / place).read_bytes() for place in ("one/student-002.zip", "three/student-001.zip")]
+    other = (tmp_path / "one/student-001.zip").read_bytes()
+    assert (neighbours[0] == neighbours[1], other == neighbours[1]) == (True, False)  # a set belongs to its seed
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()], ids=["full", "stopped"])
+@pytest.mark.parametrize("earlier", [False, True], ids=["new", "again"])
+def test_a_failure_in_the_middle_leaves_everything_as_it_was(few, tmp_path, monkeypatch, capsys, error, earlier):
+    out = tmp_path / "class"
+    if earlier:
+        assert class_sets.main(["--seeds", "1", "--out", str(out)]) == 0
+        capsys.readouterr()
+    before, done, packed = contents(tmp_path), [], class_sets.packed
+
+    def packed_or_not(files, onto=b""):
+        done.append(len(onto))
+        if len([size for size in done if size]) == 2:
+            raise error
+        return packed(files, onto)
+
+    monkeypatch.setattr(class_sets, "packed", packed_or_not)
+    if isinstance(error, OSError):
+        refused(["--seeds", "3", "--out", str(out)], capsys, "Cannot write to", "No space left", "--out")
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            class_sets.main(["--seeds", "3", "--out", str(out)])
+    assert contents(tmp_path) == before and out.exists() == earlier
+    assert [path.name for path in tmp_path.iterdir()] == ["class"] * earlier
+
+
+def test_its_own_folder_is_replaced_and_nobody_elses(few, tmp_path, capsys):
+    out = tmp_path / "class"
+    out.mkdir()
+    assert class_sets.main(["--seeds", "2", "--out", str(out)]) == 0  # an empty folder will do
+    (out / ".DS_Store").write_bytes(b"x")
+    assert class_sets.main(["--seeds", "1", "--out", str(out)]) == 0
+    assert [path.name for path in out.glob("*.zip")] == ["student-001.zip"]
+    for change in (
+        lambda: (out / "key.csv").write_text("with grades", encoding="utf-8"),
+        lambda: (out / "notes.txt").write_text("mine", encoding="utf-8"),
+        lambda: (out / "graded").mkdir(),
+        lambda: (out / class_sets.MADE).unlink(),
+        lambda: (out / class_sets.MADE).write_text("[", encoding="utf-8"),
+        lambda: (out / "key.html").unlink(),
+    ):
+        capsys.readouterr()
+        change()
+        before = contents(tmp_path)
+        refused(["--seeds", "2", "--out", str(out)], capsys, "class holds files of yours", "another folder with --out")
+        assert contents(tmp_path) == before
+        shutil.rmtree(out)
+        assert class_sets.main(["--seeds", "1", "--out", str(out)]) == 0
+
+
+def test_out_that_is_a_file_is_left_alone(few, tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("keep", encoding="utf-8")
+    for out in ("mine.txt", "mine.txt/new"):
+        refused(["--out", str(tmp_path / out)], capsys, "mine.txt", "--out")
+    assert contents(tmp_path) == {"mine.txt": b"keep"}
+    assert class_sets.main(["--out", str(tmp_path / "a/b")]) == 0
+    assert (tmp_path / "a/b/key.csv").exists()

@@ -1,0 +1,269 @@
+"""Predictions: kept in one local file, fixed once the result is known, never in the way, and nobody's file is lost."""
+
+import dis
+import json
+import os
+import re
+
+import nbformat
+import pytest
+
+from helpers import InputError, checks, words
+from tests import notebook_checks
+from tests.test_rerun import run_in_process
+from tools import rerun
+
+FILES = [path for path in rerun.notebook_files() if not rerun.missing_package(path)]
+CALL = re.compile(r'\b(predict|decide|reveal)\("([^"]+)"')
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.setenv("AB_PREDICTIONS", str(tmp_path / "deep" / "mine.json"))
+    return tmp_path / "deep" / "mine.json"
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    texts: list[str] = []
+    monkeypatch.setattr(words, "display", lambda bundle, **_: texts.append(bundle["text/plain"]))
+    return texts
+
+
+def predict(name, *answer, **knobs):
+    exec("predict(name, *answer)", {"predict": checks.predict, "name": name, "answer": answer} | knobs)
+
+
+def decide(name, decisions, **knobs):
+    exec("decide(name, decisions)", {"decide": checks.decide, "name": name, "decisions": decisions} | knobs)
+
+
+def reveal(name, truth, **knobs):
+    space = {"reveal": checks.reveal, "name": name, "truth": truth} | knobs
+    exec("said = reveal(name, truth)", space)
+    return space["said"]
+
+
+def said(name):
+    """What is kept, in the only run there is; None if nothing is."""
+    return next((entry["said"] for entry in checks.predictions().get(name, {}).values()), None)
+
+
+# In the notebooks
+
+
+def out_of_order(notebook, number: str) -> list[str]:
+    """Predictions of a notebook that have no result, results without a prediction, or that come too late."""
+    found, asked, shown = [], [], []
+    for cell in notebook_checks.code_cells(notebook):
+        for what, name in CALL.findall(cell.source):
+            if not name.startswith(number + "-"):
+                found.append(f"{name} belongs to another notebook")
+            if what == "reveal" and name not in asked:
+                found.append(f"{name} is shown before it is asked for")
+            if name in (shown if what == "reveal" else asked):
+                found.append(f"{name} comes twice")
+            (shown if what == "reveal" else asked).append(name)
+        if re.search(r"'text/(plain|markdown)': '(Kept|You said)", str(cell.outputs)):
+            found.append("somebody's prediction is stored")
+    found += [f"{name} is never shown" for name in asked if name not in shown]
+    return found + ([] if asked else ["no prediction can be recorded"])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name[:2])
+def test_every_prediction_is_asked_for_and_then_shown(path):
+    assert out_of_order(notebook_checks.read(path), path.name[:2]) == []
+
+
+@pytest.mark.parametrize(
+    ("cells", "fault"),
+    [
+        (['reveal("03-a", 1)', 'predict("03-a", ..., ...)'], "before it is asked"),
+        (['predict("03-a", ..., ...)'], "never shown"),
+        (['predict("04-a", ..., ...)', 'reveal("04-a", 1)'], "another notebook"),
+        (['predict("03-a", ..., ...)', 'predict("03-a", ..., ...)', 'reveal("03-a", 1)'], "twice"),
+        (["x = 1"], "no prediction"),
+    ],
+)
+def test_predictions_out_of_order_are_caught(cells, fault):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    assert fault in " ".join(out_of_order(notebook, "03"))
+
+
+def test_a_stored_prediction_is_caught():
+    said = nbformat.v4.new_output("display_data", {"text/plain": "Kept: 2 to 9."})
+    cells = [
+        nbformat.v4.new_code_cell('predict("03-a", 2, 9)', outputs=[said]),
+        nbformat.v4.new_code_cell('reveal("03-a", 1)'),
+    ]
+    assert out_of_order(nbformat.v4.new_notebook(cells=cells), "03") == ["somebody's prediction is stored"]
+
+
+def reassigned(notebook) -> set[str]:
+    """Knobs that a later cell gives another value: `predict`, `reveal` and `check` would see another run."""
+    first, *others = notebook_checks.code_cells(notebook)
+    bound = compile(first.source, "cell", "exec").co_names
+    stores = (op.argval for cell in others for op in dis.get_instructions(cell.source) if op.opname == "STORE_NAME")
+    return set(bound) & set(stores)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name[:2])
+def test_knobs_stay_as_they_were_set(path):
+    """06 alone may complete its own: worth where none was given, and the control arm as text."""
+    allowed = {"control", "worth"} if path.name.startswith("06") else set()
+    assert reassigned(notebook_checks.read(path)) <= allowed
+
+
+def test_a_knob_that_changes_on_the_way_is_caught():
+    cells = ["seed = 42\nrows = 3", "for seed in range(3):\n    pass", "x = [rows for rows in range(3)]"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    assert reassigned(notebook) == {"seed"}
+
+
+def test_a_learner_meets_her_own_range_in_notebook_03(file, tmp_path, monkeypatch):
+    """Two numbers in place of the dots: kept, and set against the result in the same run."""
+    notebook = nbformat.read(FILES[2], as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace('predict("03-false-alarms", ..., ...)', 'predict("03-false-alarms", 2, 9.5)')
+    nbformat.write(notebook, tmp_path / "03_mine.ipynb")
+    shown = run_in_process(tmp_path / "03_mine.ipynb", {}, monkeypatch)
+    assert "Kept: 2 to 9.5." in shown
+    (kept,) = json.loads(file.read_text(encoding="utf-8"))["03-false-alarms"].values()
+    rate = kept["truth"]
+    where = "inside" if 2 <= rate <= 9.5 else "outside"
+    assert f"You said 2 to 9.5. The result, {rate:.4g}, is **{where}**." in shown
+    assert f"{rate:.1f} %, give or take" in " ".join(shown)
+
+
+def test_without_predictions_nothing_is_written(file, tmp_path, monkeypatch):
+    shown = run_in_process(FILES[2], {}, monkeypatch)
+    assert not file.parent.exists() and not [text for text in shown if text.startswith(("Kept", "You said"))]
+
+
+# The file
+
+
+def test_kept_then_shown_then_fixed(file, shown):
+    predict("03-p-value", 0.2, 0.6)
+    predict("03-p-value", 0.1, 0.4)  # thinks again, before the result
+    assert reveal("03-p-value", 0.3) is None  # the last line of a cell: nothing but the sentence may be shown
+    assert said("03-p-value") == [0.1, 0.4]
+    predict("03-p-value", 0.29, 0.31)  # too late
+    reveal("03-p-value", 0.9)
+    assert shown[1] == "Kept: 0.1 to 0.4." and "is **inside**" in shown[2] and "said first stays" in shown[3]
+    (entry,) = checks.predictions()["03-p-value"].values()
+    assert entry == {"said": [0.1, 0.4], "truth": 0.3}
+
+
+def test_each_run_has_its_own(file, shown):
+    predict("03-p-value", 0.2, 0.6, seed=1)
+    reveal("03-p-value", 0.7, seed=2)
+    assert len(shown) == 1
+    reveal("03-p-value", 0.7, seed=1)
+    assert "You said 0.2 to 0.6" in shown[-1] and "is **outside**" in shown[-1]
+    assert len(checks.predictions()["03-p-value"]) == 1 and "seed = 1" in next(iter(checks.predictions()["03-p-value"]))
+
+
+def test_the_ends_belong_to_the_range(file, shown):
+    predict("03-p-value", 1, 1)
+    reveal("03-p-value", 1.0)
+    assert "is **inside**" in shown[-1]
+
+
+def test_dots_and_undefined_results_do_nothing(file, shown):
+    predict("03-p-value")
+    predict("03-p-value", ..., 3)
+    for truth in (0.5, float("nan"), float("inf"), None, "large"):
+        assert reveal("03-p-value", truth) is None
+    assert shown == [] and not file.parent.exists()
+
+
+@pytest.mark.parametrize("answer", [(3, 2), ("2", "3"), (None, 1), (float("nan"), 1), (1, float("inf")), (True, 2)])
+def test_a_range_that_is_none_is_refused_in_words(file, shown, answer):
+    predict("03-p-value", *answer)
+    assert shown[-1].startswith("Not kept: give two numbers") and not file.exists()
+
+
+def test_an_envelope(file, shown):
+    decide("06-envelope", {"young": ..., "old": ...})
+    decide("06-envelope", {"young": "ship", "old": "wait"})
+    assert shown == ['Not kept: decide "ship", "hold" or "collect more" for each segment.'] and not file.exists()
+    decide("06-envelope", {"young": "ship", "old": "hold", "other": ...})
+    assert reveal("06-envelope", {"young": 0.1, "old": 0.0}) == {"young": "ship", "old": "hold"}
+    decide("06-envelope", {"young": "hold"})
+    assert shown[1] == "Kept: young ship, old hold." and "said first stays" in shown[2] and "young ship" in shown[2]
+
+
+FOREIGN = ["not json", "[1, 2]", '{"a": 1}', '{"a": {"b": {"c": 1}}}', "5", '{"03-p-value": [', "\x00\x01", "null"]
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_a_foreign_or_broken_file_is_told_and_left_as_it_is(file, shown, content):
+    file.parent.mkdir()
+    file.write_text(content, encoding="utf-8")
+    predict("03-p-value", 0.2, 0.6)
+    assert reveal("03-p-value", 0.5) is None
+    with pytest.raises(InputError):
+        checks.predictions()
+    assert len(shown) == 2 and all("cannot be read as a file of predictions" in text for text in shown)
+    assert file.read_text(encoding="utf-8") == content and list(file.parent.iterdir()) == [file]
+
+
+def test_bytes_that_are_no_text(file, shown):
+    file.parent.mkdir()
+    file.write_bytes(b"\xff\xfe\x00PNG")
+    predict("03-p-value", 0.2, 0.6)
+    assert "cannot be read" in shown[-1] and file.read_bytes() == b"\xff\xfe\x00PNG"
+
+
+def test_a_file_that_cannot_be_written(file, shown, monkeypatch):
+    file.parent.write_text("a file where a folder should be", encoding="utf-8")
+    predict("03-p-value", 0.2, 0.6)
+    assert shown[-1].startswith(("Not kept: ", str(file))) and "AB_PREDICTIONS" in shown[-1]
+
+
+def test_a_full_disk_leaves_the_old_file(file, shown, monkeypatch):
+    predict("03-p-value", 0.2, 0.6)
+    before = file.read_bytes()
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checks.Path, "write_text", full)
+    predict("03-false-alarms", 1, 2)
+    assert "No space left on device" in shown[-1] and file.read_bytes() == before
+
+
+def test_an_empty_file_and_no_file_hold_no_predictions(file):
+    assert checks.predictions() == {}
+    file.parent.mkdir()
+    file.touch()
+    assert checks.predictions() == {}
+    predict("03-p-value", 0.2, 0.6)
+    assert said("03-p-value") == [0.2, 0.6]
+
+
+def test_set_but_empty_keeps_nothing(monkeypatch, shown, tmp_path):
+    monkeypatch.setenv("AB_PREDICTIONS", "")
+    monkeypatch.chdir(tmp_path)
+    predict("03-p-value", 0.2, 0.6)
+    assert reveal("03-p-value", 0.5) is None and shown == [] and list(tmp_path.iterdir()) == []
+
+
+def test_the_usual_place_is_the_learners_own_folder(monkeypatch):
+    monkeypatch.delenv("AB_PREDICTIONS")
+    assert checks._file() == rerun.ROOT / "my" / "predictions.json"
+    assert "/my/" in (rerun.ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_suite_and_every_program_keep_away_from_it(tmp_path):
+    assert "predictions-" in os.environ["AB_PREDICTIONS"]
+    cell = nbformat.v4.new_code_cell("import os\nprint(repr(os.environ['AB_PREDICTIONS']))")
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    rerun.execute(notebook, tmp_path)
+    assert notebook.cells[0].outputs[0].text == "''\n"
+
+
+def test_a_name_without_a_notebook(file, shown):
+    predict("99-x", 1, 2)
+    assert shown[-1].startswith("There is no notebook '99'")

@@ -1,0 +1,535 @@
+"""The decks of `make slides`: one file each, no network, answers behind questions. Beside each check stands a fault."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from functools import cache
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import slides
+
+NAMES = [path.stem for path in slides.course()]
+each_notebook = pytest.mark.parametrize("name", NAMES)
+
+
+@cache
+def stored(name):
+    return nbformat.read(slides.ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+@cache
+def deck(name):
+    return slides.render(stored(name))
+
+
+@cache
+def soup(html):
+    return BeautifulSoup(html, "html.parser")
+
+
+def outputs(notebook):
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def code(source, *said, **more):
+    return new_code_cell(source, outputs=list(said), execution_count=1, **more)
+
+
+def text(words):
+    return new_output("display_data", {"text/markdown": words, "text/plain": words})
+
+
+FIGURE = new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": '2 "b"'}})
+FOLDED = new_output("display_data", {"text/html": "<details><summary>Show the answer</summary><p>Six.</p></details>"})
+SMALL = new_notebook(
+    cells=[
+        new_markdown_cell("# 01 A title?\nIt costs $5, *not* $3. See [02](02_other.ipynb)."),
+        code("effect = 3.0", metadata={"tags": ["parameters"]}),
+        code("import numpy as np\n\nplots.use_style()"),
+        new_markdown_cell("Before.\n\n## A section\n**Predict, then see.** How many?"),
+        code('predict("01-n", ..., ...)  # from 0 to 9'),
+        code('check_seed(seed)\nn = 6\nwords.say(f"It is {n}.")\nreveal("01-n", n)', text("It is 6.")),
+        new_markdown_cell("### A part\n| one | more |\n|---|---|\n| 1 | 2 |"),
+        code('label = f"{n} of them"'),
+        code(
+            "plt.subplots()\nplots.show(figure, label)",
+            FIGURE,
+            new_output("stream", name="stdout", text='Figure: 2 "b"\n'),
+            metadata={"jupyter": {"source_hidden": True}},
+        ),
+        new_markdown_cell("## Questions\n1. How many?\n\n<details><summary>Hint</summary>\n\nCount.\n\n</details>"),
+        code('right = 6\nwords.answer("Six.")', FOLDED),
+        code('answer = ...\ncheck("01-n", answer)', text("**Open.**")),
+    ]
+)
+
+
+def small(**changes):
+    """The small notebook with other sources or outputs, by position: cell_5={"outputs": []}."""
+    notebook = nbformat.from_dict(SMALL)
+    for name, change in changes.items():
+        notebook.cells[int(name.removeprefix("cell_"))].update(nbformat.from_dict(change))
+    return notebook
+
+
+SMALL_DECK = slides.render(SMALL)
+
+
+# Nothing is asked for from outside
+
+ASKS = {"src", "srcset", "href", "xlink:href", "data", "poster", "action", "background", "content"}
+REMOTE = {
+    "style": re.compile(r"url\(\s*[\"']?(?!data:|#)|@import"),
+    "script": re.compile(r"[\"'`](?:https?:)?//\w|\bfetch\(|XMLHttpRequest|\bimport[ (]"),
+}
+
+
+def requests(html):
+    """All that would make a browser ask for something beyond the file; a link that one must click does not."""
+    page, found = soup(html), []
+    for element in page.find_all(True):
+        for name in ASKS & element.attrs.keys():
+            value = element[name]
+            inside = value.startswith(("data:", "#")) or element.name in ("a", "meta")
+            if not inside or element.get("http-equiv") == "refresh":
+                found.append(f"<{element.name} {name}={value[:40]}>")
+        found += [f"style: {hit}" for hit in REMOTE["style"].findall(element.get("style", ""))]
+    for block in page.find_all(["style", "script"]):
+        bare = re.sub(r"/\*.*?\*/", "", block.get_text(), flags=re.DOTALL)
+        found += [f"<{block.name}>: {hit}" for hit in REMOTE[block.name].findall(bare)]
+    return found
+
+
+@each_notebook
+def test_a_deck_asks_for_nothing(name):
+    assert requests(deck(name)) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        '<script src="https://example.org/a.js"></script>',
+        '<script src="a.js"></script>',
+        '<link rel="stylesheet" href="//example.org/a.css">',
+        '<img alt="" src="a.png">',
+        '<img alt="" srcset="a.png 2x">',
+        '<iframe src="b.html"></iframe>',
+        '<meta http-equiv="refresh" content="1; url=b.html">',
+        "<style>@import 'a.css';</style>",
+        "<style>p { background: url(a.png) }</style>",
+        '<p style="background: url(a.png)"></p>',
+        '<script>load("https://example.org/a.js")</script>',
+        '<script>fetch("a.json")</script>',
+        '<script type="module">import a from "a.js";</script>',
+    ],
+)
+def test_a_request_is_caught(planted):
+    assert requests(SMALL_DECK) == []
+    assert requests(SMALL_DECK.replace("</body>", f"{planted}</body>")) != []
+
+
+def test_a_link_to_click_is_no_request():
+    assert requests('<a href="https://example.org">there</a><style>/* https://example.org */</style>') == []
+
+
+def formulas(notebook):
+    """Formulas in prose or in what is shown as prose: decks come without MathJax, which is larger than all of them."""
+    shown = [output.data["text/markdown"] for output in outputs(notebook) if "text/markdown" in output.get("data", {})]
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    plain = [re.sub(r"`[^`]*`", "", words) for words in prose + shown]
+    formula = re.compile(r"\$\$|\\[([]|\\begin\{|(?<![\\$])\$(?=\S)[^$\n]*[\\^_=][^$\n]*\$")
+    return [words for words in plain if formula.search(words)]
+
+
+@each_notebook
+def test_no_notebook_has_formulas(name):
+    assert formulas(stored(name)) == []
+    assert "mathjax" not in re.sub("(mathjax|tex2jax)_ignore", "", deck(name)).lower()
+
+
+@pytest.mark.parametrize("formula", ["so $x_1$ is", "$$a + b$$", r"\(a\)", r"\begin{align}", r"$\bar y$"])
+def test_a_formula_is_caught(formula):
+    assert formulas(SMALL) == []
+    assert formulas(small(cell_0={"source": formula})) == [formula]
+    assert formulas(small(cell_5={"outputs": [text(formula)]})) == [formula]
+
+
+def test_a_dollar_stays_a_dollar():
+    first = soup(SMALL_DECK).section
+    assert "It costs $5, not $3." in first.get_text() and first.em.get_text() == "not"
+    assert "costs $5" in soup(slides.render(small(cell_5={"outputs": [text(r"It costs \$5.")]}))).get_text()
+
+
+def test_reveal_is_the_published_one():
+    """The sums of dist/reveal.js and dist/reveal.css in the npm package 4.6.1; inside they say 4.6.0 and 4.5.0."""
+    sums = {
+        "reveal.js": "73d4b64d59eded6de6a49500e7b709eb8d92c0d1d88d911319ce551c31341e9f",
+        "reveal.css": "fa4713396db8274bc0f1def50767464b6d98e61f4f83d17f4de6417210b25901",
+    }
+    files = {name: (slides.ROOT / "tools/deck" / name).read_bytes() for name in sums}
+    assert {name: hashlib.sha256(content).hexdigest() for name, content in files.items()} == sums
+    assert "Permission is hereby granted" in (slides.ROOT / "tools/deck/LICENSE.reveal").read_text("utf-8")
+
+
+# What is in a deck
+
+
+def plain(words):
+    return re.sub(r"[*`_]", "", words).strip()
+
+
+def missing(notebook, html):
+    """Headings in their order, figures with their texts, and tables: what the notebook shows and the deck does not."""
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    headings = [plain(title) for title in re.findall(r"^#{1,3} (.+)", prose, flags=re.MULTILINE)]
+    there = [plain(heading.get_text()) for heading in soup(html).find_all(["h1", "h2", "h3"])]
+    found = [] if headings == there else [f"headings {there}"]
+    images = {(image["src"].partition(",")[2], image["alt"]) for image in soup(html).find_all("img")}
+    for output in outputs(notebook):
+        if png := output.get("data", {}).get("image/png"):
+            alt = output.metadata["image/png"]["alt"]
+            found += [] if alt and (png.replace("\n", ""), alt) in images else [f"figure {alt}"]
+    tables = sum("<table" in output.get("data", {}).get("text/html", "") for output in outputs(notebook))
+    tables += len(re.findall(r"^\|[ |:-]+\|$", prose, flags=re.MULTILINE))
+    return found + ([] if len(soup(html).find_all("table")) == tables else ["a table"])
+
+
+@each_notebook
+def test_headings_figures_and_tables_are_there(name):
+    assert missing(stored(name), deck(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("<h2>A section</h2>", "", "headings"),
+        ("<h3>A part</h3>", "<p>A part</p>", "headings"),
+        (PIXEL, PIXEL[:-8], "figure"),
+        ("alt='2 \"b\"'", 'alt=""', "figure"),
+        ("<table>", "", "a table"),
+    ],
+)
+def test_a_missing_part_is_caught(old, new, fault):
+    assert missing(SMALL, SMALL_DECK) == []
+    assert old in SMALL_DECK
+    assert fault in "".join(missing(SMALL, SMALL_DECK.replace(old, new)))
+
+
+def noise(html):
+    """Set-up, and code that words, draws or checks input: nothing for a class."""
+    shown = soup(html).main.get_text()
+    calls = (
+        r"plots\.(?:use_style|show)\(|plt\.subplots\(|words\.answer\(|reveal\(|^import \w+$|Figure: |^answer = \.\.\."
+    )
+    return re.findall(calls, shown, flags=re.MULTILINE)
+
+
+@each_notebook
+def test_only_what_a_class_needs(name):
+    assert noise(deck(name)) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "plots.use_style()",
+        "import numpy",
+        "fig, ax = plt.subplots()",
+        "Figure: 3 bars",
+        'words.answer("no")',
+        "answer = ...",
+    ],
+)
+def test_noise_is_caught(words):
+    assert noise(SMALL_DECK) == []
+    assert noise(SMALL_DECK.replace("</main>", f"<pre>\n{words}\n</pre></main>")) != []
+
+
+def test_code_is_shown_without_its_asides():
+    assert [pre.get_text().strip() for pre in soup(SMALL_DECK).find_all("pre")] == [
+        'predict("01-n", ..., ...)  # from 0 to 9',
+        "n = 6",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("x = 1\nwords.say(\n    'a',\n    'b',\n)\ny = 2", "x = 1\ny = 2"),
+        ("if x:\n    words.say('a')\nelse:\n    words.say('b')", ""),
+        ("if x:\n    y = 1\n    words.say('a')", "if x:\n    y = 1"),
+        ("if x:\n    y = 1\nelse:\n    words.say('a')", "if x:\n    y = 1\nelse:\n    words.say('a')"),
+        ("for k in ks:\n    words.say(k)\nks", "ks"),
+        ("if n < 2:\n    raise InputError('few')\nn", "n"),
+        ("both = (f'{n} a', 'b')\nwords.say(*both)", ""),
+        ("names = ['a', 'b']", "names = ['a', 'b']"),
+        ("def f():\n    words.say('a')", "def f():\n    words.say('a')"),
+        ("%matplotlib inline\nwords.say('a')", "%matplotlib inline\nwords.say('a')"),
+    ],
+)
+def test_asides(source, shown):
+    assert slides.shown_code(code(source)) == shown
+
+
+def test_code_that_others_need_stays():
+    dressing = 'label = f"{n} of them"'
+    assert dressing not in soup(SMALL_DECK).get_text()
+    needed = nbformat.from_dict(SMALL)
+    needed.cells.append(code("label"))
+    assert dressing in soup(slides.render(needed)).get_text()
+
+
+def test_a_cell_too_high_for_a_slide_is_shown_on_two():
+    table = new_output("execute_result", {"text/html": "<table>" + "<tr><td>1</td></tr>" * 12 + "</table>"})
+    long = small(cell_5={"source": "x = 1\n" * 14 + "x", "outputs": [table]})
+    sections = soup(slides.render(long)).select("section > section")
+    [first] = [i for i, section in enumerate(sections) if "x = 1" in section.get_text()]
+    assert sections[first].table is None and sections[first + 1].table
+
+
+def test_links_lead_from_deck_to_deck():
+    assert soup(SMALL_DECK).select_one("main a")["href"] == "02_other.html"
+
+
+# Questions before answers
+
+
+def early_answers(notebook, html):
+    """Predictions that do not stand alone: no cell beside them but the one that takes the numbers, the rest later."""
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    asked = sum(len(slides.PREDICT.findall(source)) for source in prose)
+    sections = soup(html).select("section > section")
+    asking = [i for i, section in enumerate(sections) if ", then see." in section.get_text()]
+    found = [] if len(asking) == asked else [f"{len(asking)} of {asked} predictions have a slide"]
+    for i in asking:
+        cells = [cell.get_text() for cell in sections[i].select(".jp-CodeCell")]
+        if not all(slides.ASKS.search(cell) for cell in cells):
+            found.append(f"slide {i + 1} shows more than its question")
+        if sections[i + 1 :] == []:
+            found.append(f"nothing follows slide {i + 1}")
+    return found
+
+
+@each_notebook
+def test_predictions_stand_before_their_answers(name):
+    assert early_answers(stored(name), deck(name)) == []
+
+
+def retagged(notebook, kind, *positions):
+    """The notebook with tags of its own in some cells."""
+    notebook = nbformat.from_dict(notebook)
+    slides.tag(notebook)
+    for position in positions:
+        notebook.cells[position].metadata.slideshow.slide_type = kind
+    return notebook
+
+
+def test_an_early_answer_is_caught():
+    assert early_answers(SMALL, SMALL_DECK) == []
+    with_answer = retagged(SMALL, "-", 5)
+    assert "more than its question" in early_answers(with_answer, slides.render(with_answer))[0]
+    after_all = retagged(SMALL, "skip", *range(5, 12))
+    assert "nothing follows" in early_answers(after_all, slides.render(after_all))[0]
+    unasked = retagged(SMALL, "skip", 3)
+    assert early_answers(unasked, slides.render(unasked)) == ["0 of 1 predictions have a slide"]
+
+
+def unfolded(notebook, html):
+    """Folded parts that are missing or open, and answers that stand anywhere else."""
+    page = BeautifulSoup(html, "html.parser")
+    folded = page.find_all("details")
+    stored_parts = [output.get("data", {}).get("text/html", "") for output in outputs(notebook)]
+    stored_parts += [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    wanted = sum(part.count("<details") for part in stored_parts)
+    found = [] if len(folded) == wanted else [f"{len(folded)} of {wanted} folded parts"]
+    found += ["an open answer" for part in folded if part.has_attr("open") or not part.summary]
+    answers = [part.get_text().removeprefix(part.summary.get_text()).strip() for part in folded if part.summary]
+    for part in folded:
+        part.decompose()
+    rest = page.main.get_text()
+    return found + [f"in the open: {answer[:40]}" for answer in answers if answer and answer in rest]
+
+
+@each_notebook
+def test_answers_are_folded(name):
+    assert unfolded(stored(name), deck(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("<details", "<details open", "an open answer"),
+        ("<details><summary>Show", "<p><summary>Show", "1 of 2"),
+        ("</main>", "<pre>right('Six.')</pre></main>", "in the open: Six."),
+    ],
+)
+def test_an_open_answer_is_caught(old, new, fault):
+    assert unfolded(SMALL, SMALL_DECK) == []
+    assert fault in "\n".join(unfolded(SMALL, SMALL_DECK.replace(old, new)))
+
+
+# Tags
+
+
+def tag_faults(tag, notebook):
+    """A tag for every cell, the first cell a slide, and the same tags again the next time, stored ones or none."""
+    once = nbformat.from_dict(notebook)
+    tag(once)
+    twice = nbformat.from_dict(once)
+    tag(twice)
+    nbformat.validate(twice)
+    kinds = slides.own_types(once)
+    found = [] if kinds[0] == "slide" and set(kinds) <= {"slide", "subslide", "-", "skip"} else [f"tags {kinds}"]
+    found += [] if once == twice else ["other tags the second time"]
+    stored_kinds = slides.own_types(notebook)
+    return found + ([] if stored_kinds == kinds or not any(stored_kinds) else ["stored tags are others"])
+
+
+@each_notebook
+def test_tags_are_the_same_again(name):
+    assert tag_faults(slides.tag, stored(name)) == []
+
+
+def test_the_rule():
+    assert slides.own_types(retagged(SMALL, None)) == [
+        *("slide", "skip", "skip", "slide", "-", "subslide"),
+        *("subslide", "skip", "subslide", "slide", "-", "skip"),
+    ]
+
+
+def test_strange_tags_are_caught():
+    def alternating(notebook):
+        was_slide = slides.own_types(notebook)[0] == "slide"
+        slides.tag(notebook)
+        notebook.cells[0].metadata.slideshow.slide_type = "subslide" if was_slide else "slide"
+
+    def too_few(notebook):
+        slides.tag(notebook)
+        del notebook.cells[-1].metadata["slideshow"]
+
+    assert tag_faults(slides.tag, SMALL) == []
+    assert "other tags the second time" in tag_faults(alternating, SMALL)
+    assert "tags [" in tag_faults(too_few, SMALL)[0]
+    assert "stored tags are others" in tag_faults(slides.tag, retagged(SMALL, "notes", 6))
+
+
+def test_a_long_text_goes_on_to_the_next_slide():
+    long = new_notebook(cells=[new_markdown_cell("# 01 Long?"), *(new_markdown_cell("word " * 150) for _ in range(3))])
+    assert slides.own_types(retagged(long, None)) == ["slide", "-", "subslide", "subslide"]
+
+
+def test_tags_of_a_teacher_win():
+    shown = retagged(SMALL, "slide", 1)
+    assert "effect = 3.0" in soup(slides.render(shown)).get_text()
+    shown = retagged(SMALL, "notes", 0)
+    assert "It costs" not in soup(slides.render(shown)).select_one(".slides").get_text()
+
+
+# The command
+
+
+def test_one_file_for_each_name(tmp_path, capsys):
+    other = tmp_path / "cluster-3" / "01_small.ipynb"
+    other.parent.mkdir()
+    nbformat.write(SMALL, other)
+    assert slides.main(["02", "03_t_test", str(other)], tmp_path / "slides") == 0
+    written = sorted(path.name for path in (tmp_path / "slides").iterdir())
+    assert written == ["02_simulated_assignment.html", "03_t_test.html", "cluster-3-01_small.html"]
+    assert (tmp_path / "slides/03_t_test.html").read_text("utf-8") == deck("03_t_test")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cluster-3", "slides"]
+    assert all(name in capsys.readouterr().out for name in written[:1])
+
+
+def test_without_a_name_it_is_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(slides, "render", lambda notebook: "a deck")
+    assert slides.main([], tmp_path / "slides") == 0
+    assert sorted(path.stem for path in (tmp_path / "slides").iterdir()) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "there is no such notebook. Give a number from 01 to"),
+        ("{", "cannot be used"),
+        (nbformat.writes(small(cell_5={"execution_count": None, "outputs": []})), "code cell 4 was not run"),
+        (nbformat.writes(new_notebook()), "cannot be used"),
+    ],
+    ids=["no notebook", "broken", "not run", "empty"],
+)
+def test_bad_input_writes_nothing(tmp_path, capsys, content, said):
+    path = tmp_path / "mine.ipynb"
+    if content:
+        path.write_text(content, encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
+    assert slides.main(["02", str(path)], tmp_path / "slides") == 2
+    message = capsys.readouterr().err
+    assert said in message and "Nothing was written." in message and len(message.splitlines()) <= 2
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, capsys):
+    (tmp_path / "slides").write_text("a file", encoding="utf-8")
+    assert slides.main(["02"], tmp_path / "slides") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["slides"]
+
+
+# In a browser
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WALK = """<script>
+addEventListener("load", () => setTimeout(() => {
+  const heading = document.querySelector("section.present h1"), box = heading?.getBoundingClientRect();
+  const seen = box && document.elementFromPoint(box.left + 5, box.top + box.height / 2) === heading;
+  const report = { ready: Reveal.isReady(), slides: Reveal.getTotalSlides(), seen, high: [], wide: [] };
+  report.asked = performance.getEntriesByType("resource").map(entry => entry.name);
+  for (let number = 1; number <= report.slides; number++, Reveal.next()) {
+    const slide = Reveal.getCurrentSlide();
+    if (slide.scrollHeight > slide.clientHeight + 1) report.high.push(number);
+    const right = [...slide.querySelectorAll("*")].map(part => part.getBoundingClientRect().right);
+    if (Math.max(...right) > innerWidth) report.wide.push(number);
+  }
+  report.last = Reveal.isLastSlide();
+  document.documentElement.dataset.report = JSON.stringify(report);
+}, 300));
+</script></body>"""
+
+
+def walked(html, folder):
+    """What a browser without a network sees of a deck at 1280 by 720, slide by slide."""
+    if CHROMIUM is None:
+        pytest.skip("needs chromium (on Debian: apt-get install chromium)")
+    path = folder / "deck.html"
+    path.write_text(html.replace("</body>", WALK), encoding="utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1280,720"]
+    command += [f"--user-data-dir={folder / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    command += ["--virtual-time-budget=5000", "--dump-dom", path.as_uri()]
+    page = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=100, check=True).stdout
+    return json.loads(soup(page).html["data-report"])
+
+
+@pytest.mark.parametrize("name", ["03_t_test", "06_segments"])
+def test_a_deck_in_a_browser(tmp_path, name):
+    report = walked(deck(name), tmp_path)
+    assert report["ready"] and report["seen"] and report["last"]
+    assert report["slides"] == len(soup(deck(name)).select("section > section"))
+    assert report["asked"] == [] and report["wide"] == []
+    assert len(report["high"]) <= 0.05 * report["slides"]  # they scroll; how many depends on the machine's fonts
+
+
+def test_the_browser_sees_faults(tmp_path):
+    planted = SMALL_DECK.replace("<h3>", '<img src="http://example.org/a.png" alt=""><p class="huge">x</p><h3>')
+    huge = "p.huge { width: 2000px; height: 2000px }</style>"
+    report = walked(planted.replace("</style>", huge, 1), tmp_path)
+    assert report["seen"] and report["asked"] == ["http://example.org/a.png"]
+    assert report["high"] == report["wide"] == [4]
+    assert not walked(planted.replace("</style>", "main { display: none }</style>", 1), tmp_path)["seen"]
