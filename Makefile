@@ -10,6 +10,8 @@ LAB_FLAGS := $(if $(filter 0,$(shell id -u)),--allow-root)  # in a container one
 unexport PYTHONDONTWRITEBYTECODE
 export OMP_NUM_THREADS := 1
 export PYTHONHASHSEED := 0
+# The helpers of this folder, even where the environment was made for another copy of the course.
+export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test .venv my scale lock store bench bench-scale picture class slides clean whole
@@ -72,6 +74,7 @@ picture: whole .venv  ## draw the README's picture anew
 	$(BIN)/python -m tools.readme_picture
 
 class: whole .venv  ## sets to hand out and their key, in class/: SEEDS=30 or NAMES=list.txt; FIRST=1000, OUT=folder
+	@[ -z "$(SEED)" ] || { echo "Say SEEDS=30 for thirty sets, or FIRST=7 for one with seed 7." >&2; exit 2; }
 	@$(BIN)/python -m tools.class_sets $(if $(SEEDS),--seeds="$(SEEDS)") $(if $(NAMES),--names="$(NAMES)") \
 	  $(if $(FIRST),--first="$(FIRST)") $(if $(OUT),--out="$(OUT)")
 

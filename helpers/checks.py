@@ -8,7 +8,6 @@ import ast
 import json
 import os
 import sys
-from collections import Counter
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -21,7 +20,8 @@ from helpers import InputError, is_number, words
 
 COURSE = Path(__file__).resolve().parents[1]
 TABLES = [str(COURSE / "notebooks/solutions"), str(COURSE / "notebooks/exercises.zip")]  # a class set has the second
-_hints_given: Counter = Counter()
+UNKNOWN = 'I do not see how you got there. Check unit and column, or `hint("{}")`. A knob changed? Run all cells again.'
+_hints_given: dict[str, int] = {}
 
 
 class Exercise(NamedTuple):
@@ -57,21 +57,20 @@ def judge(exercise: str, answer: object, knobs: dict[str, object]) -> tuple[bool
     except InputError as error:
         return None, f"In this run the question has no answer. {error}"
     try:
-        if _same(answer, found.right, found.tolerance):
+        if (off := _gap(answer, found.right)) <= found.tolerance:
             return True, f"**Right.** {found.because}"
-        known = [says for value, says in found.wrong.values() if _same(answer, value, found.tolerance)]
+        near = [(gap, says) for value, says in found.wrong.values() if (gap := _gap(answer, value)) <= found.tolerance]
+        if not near and any(_gap(answer, rounded) < 1e-9 for rounded in _roundings(found.right, off)):
+            near = [(off, "The right way, rounded too coarsely: give more decimals, or the result itself.")]
     except (TypeError, ValueError):
-        form = "Numbers stand without quotes, letters in quotes, several numbers in brackets"
-        return False, f"**Not yet.** {answer!r} cannot be read as an answer here. {form}."
-    unknown = f'None of the known mistakes. Stuck? Type `hint("{exercise}")`. (Judged for the run {_name(run)}.)'
-    return False, f"**Not yet.** {[*known, unknown][0]}"
+        return False, f"**Not yet.** It cannot be read: give {np.size(found.right)} number(s), or a letter in quotes."
+    return False, f"**Not yet.** {min(near)[1] if near else UNKNOWN.format(exercise)}"
 
 
 def hint(exercise: str) -> None:
     """Show a nudge; called again, a bigger one. Raises InputError for an exercise that does not exist."""
     solve, run = _look_up(exercise, sys._getframe(1).f_globals)
-    _hints_given[exercise] += 1
-    step = min(_hints_given[exercise], 2)
+    _hints_given[exercise] = step = min(_hints_given.get(exercise, 0) + 1, 2)
     words.say(f"Hint {step} of 2: {solve(run).hints[step - 1]}")
 
 
@@ -90,9 +89,9 @@ def predict(name: str, low: float = ..., high: float = ...) -> None:
 
 def decide(name: str, decisions: dict[str, str]) -> None:
     """Seal ship, hold or collect more for each segment, until `reveal` opens the envelope; kept as by `predict`."""
-    said = {str(segment): word for segment, word in decisions.items() if word is not ...}
-    if not set(said.values()) <= {words.SHIP, words.HOLD, words.COLLECT}:
-        return words.say('Not kept: decide "ship", "hold" or "collect more" for each segment.')
+    said = {str(segment): str(word).strip().lower() for segment, word in decisions.items() if word is not ...}
+    if bad := [f"{word!r} for {s}" for s, word in said.items() if word not in (words.SHIP, words.HOLD, words.COLLECT)]:
+        return words.say(f'Not kept: {", ".join(bad)}. The words are "ship", "hold" and "collect more".')
     if said:
         _keep(name, sys._getframe(1).f_globals, said)
 
@@ -121,19 +120,20 @@ def predictions() -> dict[str, dict[str, dict]]:
             raise ValueError
         return kept
     except (OSError, ValueError, AttributeError, TypeError):
-        advice = "It was left as it is. Move it away, or name another file in AB_PREDICTIONS"
-        raise InputError(f"{path} cannot be read as a file of predictions. {advice}.") from None
+        raise InputError(
+            f"{path} cannot be read as a file of predictions. It was left as it is: move it away."
+        ) from None
 
 
 def _file() -> Path | None:
-    named = os.environ.get("AB_PREDICTIONS", str(COURSE / "my/predictions.json"))
-    return Path(named) if named else None
+    return Path(named) if (named := os.environ.get("AB_PREDICTIONS", COURSE / "my/predictions.json")) else None
 
 
 def _record(name: str, space: dict, said: object = None, truth: object = None) -> object:
     """Keep what was said, or the truth; returns what was said. A fault is told, and the notebook runs on."""
     try:
-        kept, path, run = predictions(), _file(), _name(_run(name[:2], space))
+        kept, path = predictions(), _file()
+        run = ", ".join(f"{knob} = {value!r}" for knob, value in vars(_run(name[:2], space)).items())
         entry = kept.setdefault(name, {}).setdefault(run, {"said": said, "truth": None})
         if path and entry["said"] is not None and entry["truth"] is None:
             entry.update({"said": said or entry["said"], "truth": truth})
@@ -150,8 +150,7 @@ def _record(name: str, space: dict, said: object = None, truth: object = None) -
 
 def _keep(name: str, space: dict, said: list | dict) -> None:
     if kept := _record(name, space, said):
-        late = "" if kept == said else " You have seen the result, so what you said first stays."
-        words.say(f"Kept: {_spell(kept)}.{late}")
+        words.say(f"Kept: {_spell(kept)}.", "" if kept == said else "(What you said before you saw the result stays.)")
 
 
 def _spell(said: list | dict) -> str:
@@ -178,14 +177,17 @@ def _run(number: str, space: dict) -> SimpleNamespace:
     return SimpleNamespace(**{name: space.get(name, value) for name, value in knobs.items()})
 
 
-def _name(run: SimpleNamespace) -> str:
-    return ", ".join(f"{knob} = {value!r}" for knob, value in vars(run).items())
-
-
-def _same(answer: object, value: object, tolerance: float) -> bool:
+def _gap(answer: object, value: object) -> float:
+    """How far an answer is from a value, in its unit; a letter is the same (0) or infinitely far."""
     if isinstance(value, str):
-        return str(answer).strip().lower() == value.lower()
+        return 0.0 if str(answer).strip().lower() == value.lower() else np.inf
     answer, value = np.asarray(answer, dtype=float).ravel(), np.asarray(value, dtype=float).ravel()
     if answer.size != value.size:
         raise ValueError
-    return bool(np.all(np.abs(answer - value) <= tolerance))
+    return float(np.abs(answer - value).max())
+
+
+def _roundings(right: object, off: float) -> list:
+    """The right numbers with three decimals or fewer; none if they would be off by more than 2 %."""
+    close = not isinstance(right, str) and off <= 0.02 * np.abs(right).min()
+    return [np.round(right, digits) for digits in range(4)] if close else []

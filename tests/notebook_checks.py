@@ -112,6 +112,7 @@ def anatomy(notebook: nbformat.NotebookNode, name: str) -> list[str]:
         "minutes": r"\*\*Time:\*\* about \d+ minutes",
         "a prediction": r"\*\*Predict, then see\.\*\*",
         "two questions": r"## Two questions",
+        "exercises": r"## Exercises\n",
         "doubt": r"## What would change your mind\?",
         "a recap": r"## Recap\n- ",
         "a pointer onward": r"\*\*Next:\*\*.*\[[^\]]+\]\([^)]+\)",

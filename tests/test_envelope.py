@@ -90,7 +90,7 @@ def test_an_open_envelope_cannot_be_changed(decide, tmp_path):
     sealed = kept(tmp_path)
     second = decide([SHIP, SHIP, HOLD])
     assert kept(tmp_path) == sealed and sealed["truth"]
-    assert "what you said first stays" in second[0] and "what you said first stays" not in first[0]
+    assert "What you said before" in second[0] and "What you said before" not in first[0]
     assert second[-2:] == first[-2:]
     guard_marks(dict(zip(NAMES, (HOLD, HOLD, SHIP), strict=True)), second, tmp_path)
 

@@ -14,7 +14,7 @@ from tools import rerun
 
 NOTEBOOKS = {path.name[:2]: path for path in rerun.notebook_files()}
 SOLUTIONS = {path.name[:2]: path for path in rerun.solution_files()}
-NUMBERS = [number for number, path in NOTEBOOKS.items() if number in SOLUTIONS and not rerun.missing_package(path)]
+NUMBERS = [number for number, path in NOTEBOOKS.items() if not rerun.missing_package(path)]
 HOW_MANY = dict.fromkeys(NOTEBOOKS, range(2, 5)) | {"09": range(1, 2), "10": range(1, 2)}
 CHECKED = re.compile(r'^check\("([^"]+)", answer\)', flags=re.MULTILINE)
 
@@ -122,7 +122,7 @@ def faults(name: str, exercise: checks.Exercise, least: int) -> list[str]:
                 found.append(f"right, and refused: {answer}")
         for mistake, (answer, says) in exercise.wrong.items():
             undefined = not isinstance(answer, str) and not np.isfinite(np.asarray(answer, dtype=float)).all()
-            if undefined or checks._same(answer, exercise.right, exercise.tolerance):
+            if undefined or checks._gap(answer, exercise.right) <= exercise.tolerance:
                 continue  # in this run the mistake makes no difference
             right, said = checks.judge(name, answer, {})
             if right is not False:
@@ -169,10 +169,10 @@ def test_answers_differ_from_seed_to_seed():
     for number in NUMBERS:
         sets = [
             str([value if isinstance(value, str) else np.round(value, 6).tolist() for value in values])
-            for seed in (1, 2, 3)
+            for seed in (1, 2)
             for values in [[solved(name, {"seed": seed, "rows": 20_000}).right for name in table(number)]]
         ]
-        assert len(set(sets)) == 3, number
+        assert sets[0] != sets[1], number
 
 
 @pytest.mark.parametrize(
@@ -235,21 +235,44 @@ def test_an_open_exercise_computes_nothing(shown, monkeypatch):
 @pytest.mark.parametrize("answer", ["about three", [1, 2], {"a": 1}, object(), "3,75", [], np.eye(2)])
 def test_what_cannot_be_read_is_said_and_does_not_stop(answer, shown):
     checks.check("03-welch-se", answer)
-    assert said(shown).startswith("**Not yet.**") and "cannot be read" in said(shown)
+    assert said(shown) == "**Not yet.** It cannot be read: give 1 number(s), or a letter in quotes."
 
 
 def test_answers_may_come_in_many_shapes(shown):
     right = solved("03-welch-se", {}).right
-    for answer in (right, np.float64(right), f"{right}", [right], np.array(right), round(right, 2)):
+    for answer in (right, np.float64(right), f"{right}", [right], np.array(right), round(right, 3)):
         assert checks.judge("03-welch-se", answer, {})[0] is True
     letter = solved("03-three-reports", {}).right
     assert checks.judge("03-three-reports", f" {letter.lower()} ", {})[0] is True
 
 
 @pytest.mark.parametrize("answer", [float("nan"), float("inf"), -1e300, 0])
-def test_an_unknown_mistake_names_the_run_and_the_hint(answer, shown):
+def test_an_unknown_mistake_is_sent_to_the_hint(answer, shown):
     checks.check("03-welch-se", answer, {"seed": 7})
-    assert said(shown).startswith("**Not yet.**") and "seed = 7" in said(shown) and "hint(" in said(shown)
+    assert said(shown).startswith("**Not yet.** I do not see how") and 'hint("03-welch-se")' in said(shown)
+
+
+@pytest.mark.parametrize("digits", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", ["03-welch-se", "03-baseline-p", "01-own-shop", "08-ten-percent"])
+def test_a_right_answer_with_too_few_decimals_is_told_so(name, digits):
+    """Rounded by more than is asked for: not right, but the way was, unless little of the number is left."""
+    exercise = solved(name, {})
+    rounded = np.round(exercise.right, digits)
+    off = np.abs(rounded - exercise.right)
+    right, says = checks.judge(name, rounded, {})
+    if off.max() <= exercise.tolerance:
+        assert right is True
+    elif (off <= 0.02 * np.abs(exercise.right)).all():
+        assert right is False and "rounded too coarsely" in says
+    else:
+        assert right is False and "rounded" not in says
+
+
+def test_the_nearest_of_two_mistakes_is_named(monkeypatch):
+    exercise = solved("03-welch-se", {})
+    wrong = {"far": (9.0004, "far"), "near": (9.0, "near")}
+    monkeypatch.setattr(checks, "_look_up", lambda *_: (lambda run: exercise._replace(wrong=wrong), SimpleNamespace()))
+    assert checks.judge("03-welch-se", 9.0001, {}) == (False, "**Not yet.** near")
 
 
 @pytest.mark.parametrize("name", ["03-welch", "3", "", "99-x", None, 3])

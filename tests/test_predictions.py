@@ -150,7 +150,7 @@ def test_kept_then_shown_then_fixed(file, shown):
     assert said("03-p-value") == [0.1, 0.4]
     predict("03-p-value", 0.29, 0.31)  # too late
     reveal("03-p-value", 0.9)
-    assert shown[1] == "Kept: 0.1 to 0.4." and "is **inside**" in shown[2] and "said first stays" in shown[3]
+    assert shown[1] == "Kept: 0.1 to 0.4." and "is **inside**" in shown[2] and "What you said before" in shown[3]
     (entry,) = checks.predictions()["03-p-value"].values()
     assert entry == {"said": [0.1, 0.4], "truth": 0.3}
 
@@ -187,11 +187,12 @@ def test_a_range_that_is_none_is_refused_in_words(file, shown, answer):
 def test_an_envelope(file, shown):
     decide("06-envelope", {"young": ..., "old": ...})
     decide("06-envelope", {"young": "ship", "old": "wait"})
-    assert shown == ['Not kept: decide "ship", "hold" or "collect more" for each segment.'] and not file.exists()
-    decide("06-envelope", {"young": "ship", "old": "hold", "other": ...})
+    assert shown == ["""Not kept: 'wait' for old. The words are "ship", "hold" and "collect more"."""]
+    assert not file.exists()
+    decide("06-envelope", {"young": "Ship ", "old": "hold", "other": ...})
     assert reveal("06-envelope", {"young": 0.1, "old": 0.0}) == {"young": "ship", "old": "hold"}
     decide("06-envelope", {"young": "hold"})
-    assert shown[1] == "Kept: young ship, old hold." and "said first stays" in shown[2] and "young ship" in shown[2]
+    assert shown[1] == "Kept: young ship, old hold." and "What you said before" in shown[2] and "young ship" in shown[2]
 
 
 FOREIGN = ["not json", "[1, 2]", '{"a": 1}', '{"a": {"b": {"c": 1}}}', "5", '{"03-p-value": [', "\x00\x01", "null"]

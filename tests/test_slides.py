@@ -533,3 +533,8 @@ def test_the_browser_sees_faults(tmp_path):
     assert report["seen"] and report["asked"] == ["http://example.org/a.png"]
     assert report["high"] == report["wide"] == [4]
     assert not walked(planted.replace("</style>", "main { display: none }</style>", 1), tmp_path)["seen"]
+
+
+def test_help_is_not_a_notebook(capsys):
+    assert slides.main(["--help"]) == 0
+    assert "python -m tools.slides" in capsys.readouterr().out

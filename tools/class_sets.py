@@ -39,8 +39,14 @@ data/README.md data/ab_test_data.csv data/customers.csv data/customers_with_clus
 data/published_experiments.json tools/rerun.py tools/requirements-scale.txt tools/one_effect_many_verdicts.png"""
 CHECKED = re.compile(r'^check\("([^"]+)"', flags=re.MULTILINE)
 MOST, COURSE_SEED, MADE = 1000, 42, ".made_by_class_sets.json"
+NOTE = b"""> **This is a class set.** Call `make lab` in this folder; your notebooks are then in `my/`. The seed in
+> their first cell is yours: leave it. Solutions, tests and the commands for teachers are in the whole course, not here.
+
+"""
 HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Answer key</title><style>
-body {font: 11pt sans-serif; margin: 1.5em} section {break-after: page} table {border-collapse: collapse}
+body {font: 9pt sans-serif; margin: 1.5em}
+tr {break-inside: avoid} td:first-child {white-space: nowrap} section {break-after: page}
+table {border-collapse: collapse}
 th, td {border: 1px solid #bbb; padding: .2em .5em; text-align: left; vertical-align: bottom}
 th {font-weight: normal} td:nth-child(3) {font-weight: bold} @page {size: landscape}</style><h1>Answer key</h1>
 <p>For the knobs as handed out; with other knobs <code>check</code> still judges rightly. Right answer first, then what
@@ -72,7 +78,7 @@ def read_names(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", "it is not utf-8 text")
+        why = getattr(error, "strerror", "it is not utf-8 text; a spreadsheet can save it as CSV UTF-8")
         raise InputError(f"The class list {path} cannot be read ({why}). Give a file with one name a line.") from None
     names = [" ".join(unicodedata.normalize("NFC", line).split()) for line in lines]
     if not 1 <= len(names) <= MOST:
@@ -121,6 +127,7 @@ def common_files() -> dict[str, bytes]:
         raise InputError(f"{missing[0].relative_to(ROOT).as_posix()} is missing. Get the course anew, and try again.")
     files = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths}
     files["README.md"] = re.sub(rb"\n## Teaching\n.+?(?=\n## )", b"", files["README.md"], flags=re.DOTALL)
+    files["README.md"] = NOTE + files["README.md"]
     tables = {path.name: path.read_bytes() for path in ROOT.glob("notebooks/solutions/exercises_[0-9][0-9].py")}
     return files | {"notebooks/exercises.zip": packed(tables)}
 
@@ -186,7 +193,7 @@ def same_answer(one: checks.Exercise | None, other: checks.Exercise | None) -> b
     if one is None or other is None:
         return one is other
     try:
-        return checks._same(one.right, other.right, other.tolerance)
+        return checks._gap(one.right, other.right) <= other.tolerance
     except (TypeError, ValueError):
         return False
 

@@ -284,7 +284,7 @@ def course() -> list[Path]:
 def find(name: str) -> tuple[Path, str]:
     """The notebook that a name on the command line means, and the name of its deck, without ending."""
     for path in course():
-        if name.removesuffix(".ipynb") in (path.name[:2], path.stem):
+        if name.removesuffix(".ipynb").zfill(2) in (path.name[:2], path.stem):
             return path, path.stem
     path = Path(name).resolve()
     if path.suffix != ".ipynb" or not path.is_file():
@@ -295,6 +295,9 @@ def find(name: str) -> tuple[Path, str]:
 
 def main(names: list[str], out: Path = ROOT / "slides") -> int:
     """Write the decks, all or none: 0 when all went well, 2 with a message on stderr when something cannot be used."""
+    if {"-h", "--help"} & set(names):
+        print(__doc__)
+        return 0
     decks = {}
     try:
         for name in names or [path.stem for path in course()]:

@@ -163,8 +163,9 @@ def some_react(run: SimpleNamespace) -> Exercise:
     everybody, of_treated = averages(react)
     seen = trial["outcome"].to_numpy() + (GAIN * react - run.effect) * treated
     border = (
-        "Not the same customers react here. The border is the median, not the mean, and those of "
-        "just that age are not older."
+        "Other customers react here. Either those of just the median age were counted (they are "
+        "not "
+        "older), or the mean was taken for the median."
     )
     middle = statistics.median(age.tolist())
     older = [(years > middle, arm) for years, arm in zip(age, treated, strict=True)]

@@ -53,6 +53,10 @@ def welch_se(run: SimpleNamespace) -> Exercise:
                 "That is the standard error for the outcome. The question is about the scores from "
                 "before.",
             ),
+            "the root forgotten": (
+                control.var(ddof=1) / n_c + treatment.var(ddof=1) / n_t,
+                "That is the square of it. The root comes last.",
+            ),
             "a spread, not an error": (
                 math.sqrt(control.var(ddof=1) + treatment.var(ddof=1)),
                 "That is how far single customers lie apart. A mean of n customers varies less: "
@@ -64,6 +68,7 @@ def welch_se(run: SimpleNamespace) -> Exercise:
             "Steps 1 and 2 above, with another column: take the two arms of `trial` again.",
             "Variance (ddof=1) divided by n in each arm, add the two, take the root.",
         ),
+        tolerance=0.00051,
     )
 
 
@@ -74,9 +79,10 @@ def baseline_p(run: SimpleNamespace) -> Exercise:
     return Exercise(
         right=result.p_value,
         also=2 * stats.t.sf(abs(result.lift) / result.se, result.df),
-        because="Chance alone made the arms, so nothing but luck can make this difference, small "
-        "or large. "
-        "For the same reason nobody needs this test: it asks whether luck was luck.",
+        because="Here we know that a fair coin made the arms, so any difference, small or large, "
+        "is "
+        "luck, and the test has nothing to tell. Where the machinery may be broken (notebook 02), "
+        "the same p is a check of the coin.",
         wrong={
             "one side only": (
                 stats.ttest_ind(treatment, control, equal_var=False, alternative="greater").pvalue,
@@ -99,6 +105,7 @@ def baseline_p(run: SimpleNamespace) -> Exercise:
                 "This is Student's test, one spread for both arms: scipy's default. Welch's needs "
                 "`equal_var=False`.",
             ),
+            "per cent": (100 * result.p_value, "That is in per cent. A p-value runs from 0 to 1."),
             "the complement": (
                 1 - result.p_value,
                 "That is 1 - p: how often luck stays *nearer* to zero.",
@@ -113,7 +120,7 @@ def baseline_p(run: SimpleNamespace) -> Exercise:
             "`inference.compare_means(control, treatment)` has a field `p_value`. Which two "
             "columns go in?",
         ),
-        tolerance=0.00051,
+        tolerance=0.000051,
     )
 
 
@@ -148,7 +155,9 @@ def relative(run: SimpleNamespace) -> Exercise:
         },
         hints=(
             "Per cent of what? Name the mean that stands below the line.",
-            "Control minus treatment, divided by the treatment mean, times 100.",
+            "From 80 to 100 is a rise of 25 %. By how many per cent of 100 does one fall on the "
+            "way "
+            "back? Then the same with the two means.",
         ),
         tolerance=0.00051,
     )

@@ -112,8 +112,8 @@ def one_arm(run: SimpleNamespace) -> Exercise:
         also=np.quantile(by_places(treatment, np.random.default_rng(run.seed)), [0.025, 0.975]),
         because="This is about the mean: between its two ends lie "
         f"{words.number(float(np.ptp(right)))} points. The middle 95 % of single customers take up "
-        f"{words.number(float(np.ptp(customers)))} points, which says nothing about how sure their "
-        "mean is.",
+        f"{words.number(float(np.ptp(customers)))} points, which alone does not say how sure "
+        "their mean is: that also takes how many they are.",
         wrong={
             "the spread of customers": (
                 customers,
@@ -215,7 +215,9 @@ def new_lifts(run: SimpleNamespace) -> Exercise:
         wrong={
             "the promise itself": (
                 95,
-                "That is what the reading promises. Count, and see whether it is kept.",
+                "That is what the reading promises, and what the *resamples* do by construction. "
+                "Count "
+                'the new lifts, `runs["lift"]`.',
             ),
             "a share": (right / 100, "That is a share. Of 100: times 100."),
             "outside": (100 - right, "That is how many lie *outside*."),

@@ -93,7 +93,7 @@ def ninety(run: SimpleNamespace) -> Exercise:
             "`power.sample_size(effect, sd, power=...)` gives one arm. Which effect is the plan "
             "for, and how many arms are there?",
         ),
-        tolerance=1.99,
+        tolerance=2.001,
     )
 
 
@@ -139,7 +139,7 @@ def unequal(run: SimpleNamespace) -> Exercise:
             "With N customers and one in k treated: 1/n of the treated arm is k/N, of the control "
             "arm k/((k-1) N). Their sum should be what it is now, 2/n + 2/n. The spread cancels.",
         ),
-        tolerance=0.99,
+        tolerance=min(2.001, n * (price - 1) / 3),
     )
 
 

@@ -119,6 +119,11 @@ def difference(run) -> Exercise:
                 "That standard error belongs to the mean of the two lifts. Their difference varies "
                 "twice as much.",
             ),
+            "plain lifts": (
+                2 * stats.norm.sf(abs(two["lift"].iloc[0] - two["lift"].iloc[1]) / gap_se),
+                "Very close. For rates `lift` and `se` do not quite fit together: use `centre`, as "
+                "the section on Q does.",
+            ),
             "Q of all segments": (
                 heterogeneity.pool(every_centre, table["se"]).q_p_value,
                 "That is Q over all segments. The question is about the first two rows.",

@@ -4,7 +4,17 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 
-from helpers import InputError, adjustment, data, experiment, heterogeneity, power, segments, words
+from helpers import (
+    InputError,
+    adjustment,
+    data,
+    experiment,
+    heterogeneity,
+    inference,
+    power,
+    segments,
+    words,
+)
 from helpers.checks import Exercise
 
 SCORE = experiment.OUTCOME
@@ -92,6 +102,15 @@ def age_theta(run) -> Exercise:
     )
 
 
+def plain_lifts(trials: list[pd.DataFrame]) -> tuple[list[float], list[float]]:
+    """Lift and standard error of the first and the last experiment, not adjusted."""
+    arms = [t.groupby("group")["outcome"] for t in (trials[0], trials[-1])]
+    found = [
+        inference.compare_means(a.get_group("control"), a.get_group("treatment")) for a in arms
+    ]
+    return [r.lift for r in found], [r.se for r in found]
+
+
 def pool_two(run) -> Exercise:
     clustered = clusters_of(run)
     trials = [trial_in(clustered, cluster, run) for cluster in np.unique(clustered["Cluster"])]
@@ -144,6 +163,14 @@ def pool_two(run) -> Exercise:
             "root forgotten": (
                 (pooled.lift, right_se**2),
                 "The lift is right. 1 / (sum of weights) is a variance: one step is missing.",
+            ),
+            "plain lifts": (
+                tuple(heterogeneity.pool(*plain_lifts(trials))[:2]),
+                "These are the plain lifts. The question is about the adjusted ones, in `after`.",
+            ),
+            "in the wrong order": (
+                (pooled.se, pooled.lift),
+                "Both numbers are there. The lift comes first, then its standard error.",
             ),
             "all clusters": (
                 (whole.lift, whole.se),

@@ -87,9 +87,9 @@ def own_schools(run: SimpleNamespace) -> Exercise:
         because="School effects keep the comparison inside schools, and schools as draws allow for "
         "the luck of "
         "classes and for effects that differ from school to school. In your "
-        f"{words.count(len(my_schools), 'school')} the usual interval has "
+        f"{words.count(len(my_schools), 'school')} the usual standard error is "
         f"{words.percent(usual / best, 0)} of "
-        f"the width that fits; with all schools it is {words.percent(1 / factor(two_arms), 0)}.",
+        f"the one that fits; with all schools it is {words.percent(1 / factor(two_arms), 0)}.",
         wrong={
             "all schools": (
                 factor(two_arms),
