@@ -153,6 +153,7 @@ def test_kept_then_shown_then_fixed(file, shown):
     assert shown[1] == "Kept: 0.1 to 0.4." and "is **inside**" in shown[2] and "What you said before" in shown[3]
     (entry,) = checks.predictions()["03-p-value"].values()
     assert entry == {"said": [0.1, 0.4], "truth": 0.3}
+    assert list(file.parent.iterdir()) == [file]  # put in place whole, nothing left beside it
 
 
 def test_each_run_has_its_own(file, shown):
