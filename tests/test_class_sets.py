@@ -199,6 +199,34 @@ def test_make_in_an_unpacked_set(made, tmp_path):
         assert refused.returncode == 2 and refused.stderr.startswith("This is a class set") and refused.stdout == ""
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_set_that_borrows_an_environment_uses_its_own_files(made, tmp_path, own):
+    """As in a computer room: this Python was installed for another copy, which it uses without the Makefile's line."""
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    with zipfile.ZipFile(made / "001-Ada-Lovelace.zip") as archive:
+        archive.extractall(tmp_path)
+    course = tmp_path / class_sets.TOP
+    line = "export PYTHONPATH := $(CURDIR)\n"
+    makefile = (course / "Makefile").read_text(encoding="utf-8")
+    assert makefile.count(line) == 1
+    (course / "Makefile").write_text(makefile if own else makefile.replace(line, ""), encoding="utf-8")
+    code = "from helpers import checks; print(checks._file())"
+    rule = f"include Makefile\nwhere:\n\t@cd notebooks && '{sys.executable}' -c '{code}'\n"  # a kernel starts in there
+    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "AB_PREDICTIONS", "MAKEFLAGS", "MAKELEVEL")}
+    call = {"cwd": course, "env": env, "capture_output": True, "text": True, "input": rule}
+    place = subprocess.run(["make", "-s", "-f", "-", "where"], **call).stdout.strip()
+    assert (place == str(course / "my/predictions.json")) is own, place
+
+
+def test_seed_for_seeds_is_told():
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    command = ["make", "-o", ".venv", "class", "SEED=30"]  # no environment is built
+    refused = subprocess.run(command, cwd=class_sets.ROOT, capture_output=True, text=True)
+    assert refused.returncode == 2 and refused.stderr.startswith("Say SEEDS=30") and not refused.stdout
+
+
 # The key
 
 
