@@ -53,6 +53,20 @@ def few(monkeypatch):
     monkeypatch.setattr(class_sets, "titles", lambda _notebooks: dict(FEW))
 
 
+@pytest.fixture
+def make():
+    """Call make as from a fresh shell: under `make test` its flags and knobs would be inherited."""
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    left_out = r"MAKE.*|MFLAGS|PYTHONPATH|AB_PREDICTIONS|SEEDS?|NAMES|FIRST|OUT"
+    env = {name: value for name, value in os.environ.items() if not re.fullmatch(left_out, name)}
+
+    def call(*arguments: str, cwd: Path, **options) -> subprocess.CompletedProcess:
+        return subprocess.run(["make", *arguments], cwd=cwd, env=env, capture_output=True, text=True, **options)
+
+    return call
+
+
 # What a set holds
 
 
@@ -184,26 +198,20 @@ def test_check_works_in_an_unpacked_set_and_tells_neighbours_apart(made, tmp_pat
     assert json.loads(judged) == [None, False, True, False]
 
 
-def test_make_in_an_unpacked_set(made, tmp_path):
+def test_make_in_an_unpacked_set(made, make, tmp_path):
     """`make lab` would build the environment and open the learner's copy; what a set lacks is told in a line."""
-    if shutil.which("make") is None:
-        pytest.skip("needs make")
     with zipfile.ZipFile(made / "001-Ada-Lovelace.zip") as archive:
         archive.extractall(tmp_path)
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    calls = {"cwd": tmp_path / class_sets.TOP, "env": env, "capture_output": True, "text": True}
-    lab = subprocess.run(["make", "-n", "lab"], **calls)
+    lab = make("-n", "lab", cwd=tmp_path / class_sets.TOP)
     assert lab.returncode == 0 and "my/01_segmentation.ipynb" in lab.stdout
     for target in ("test", "class", "store"):
-        refused = subprocess.run(["make", target], **calls)
+        refused = make(target, cwd=tmp_path / class_sets.TOP)
         assert refused.returncode == 2 and refused.stderr.startswith("This is a class set") and refused.stdout == ""
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_a_set_that_borrows_an_environment_uses_its_own_files(made, tmp_path, own):
+def test_a_set_that_borrows_an_environment_uses_its_own_files(made, make, tmp_path, own):
     """As in a computer room: this Python was installed for another copy, which it uses without the Makefile's line."""
-    if shutil.which("make") is None:
-        pytest.skip("needs make")
     with zipfile.ZipFile(made / "001-Ada-Lovelace.zip") as archive:
         archive.extractall(tmp_path)
     course = tmp_path / class_sets.TOP
@@ -213,17 +221,12 @@ def test_a_set_that_borrows_an_environment_uses_its_own_files(made, tmp_path, ow
     (course / "Makefile").write_text(makefile if own else makefile.replace(line, ""), encoding="utf-8")
     code = "from helpers import checks; print(checks._file())"
     rule = f"include Makefile\nwhere:\n\t@cd notebooks && '{sys.executable}' -c '{code}'\n"  # a kernel starts in there
-    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "AB_PREDICTIONS", "MAKEFLAGS", "MAKELEVEL")}
-    call = {"cwd": course, "env": env, "capture_output": True, "text": True, "input": rule}
-    place = subprocess.run(["make", "-s", "-f", "-", "where"], **call).stdout.strip()
+    place = make("-s", "-f", "-", "where", cwd=course, input=rule).stdout.strip()
     assert (place == str(course / "my/predictions.json")) is own, place
 
 
-def test_seed_for_seeds_is_told():
-    if shutil.which("make") is None:
-        pytest.skip("needs make")
-    command = ["make", "-o", ".venv", "class", "SEED=30"]  # no environment is built
-    refused = subprocess.run(command, cwd=class_sets.ROOT, capture_output=True, text=True)
+def test_seed_for_seeds_is_told(make):
+    refused = make("-o", ".venv", "class", "SEED=30", cwd=class_sets.ROOT)  # -o: no environment is built
     assert refused.returncode == 2 and refused.stderr.startswith("Say SEEDS=30") and not refused.stdout
 
 
