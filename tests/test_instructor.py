@@ -1,18 +1,23 @@
-"""The instructor's page agrees with the notebooks: sections, minutes, predictions, exercises."""
+"""The instructor's page agrees with the notebooks: sections, minutes, predictions and results, exercises, the board."""
 
 import re
+from itertools import product
 
+import nbformat
+import numpy as np
 import pytest
 
-from helpers import checks
+from helpers import checks, data, experiment, inference, segments
 from tests import notebook_checks
 from tests.test_predictions import CALL
+from tests.test_rerun import run_in_process
 from tools import rerun
 
 PAGE = (rerun.ROOT / "notebooks" / "instructor.md").read_text(encoding="utf-8")
 FILES = {path.name[:2]: path for path in rerun.notebook_files()}
 ROW = re.compile(r"^\| (.+?) \| (\d+|–) \| (\d+|–) \| ?(.*?) ?\|$", re.MULTILINE)
 ID = re.compile(r"`(\d\d-[a-z0-9-]+)`")
+COMES_OUT = re.compile(ID.pattern + r" \(([\d.]+)(?: to ([\d.]+))?\b")  # a range, or what it is when rounded
 
 
 def part(page: str, number: str) -> str:
@@ -67,6 +72,122 @@ def test_the_plan_fits_the_notebook(number):
 def test_a_plan_that_does_not_fit_is_caught(old, new, fault):
     assert old in PAGE
     assert fault in " ".join(faults(PAGE.replace(old, new), "03", notebook_checks.read(FILES["03"])))
+
+
+def results(path, seed: int, tmp_path, monkeypatch) -> dict[str, float]:
+    """What the predictions of a notebook are set against, as a student finds it who said something each time."""
+    monkeypatch.setenv("AB_PREDICTIONS", str(tmp_path / "said.json"))
+    monkeypatch.chdir(tmp_path)
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        cell.source = re.sub(r'^(predict\("[^"]+"), \.\.\., \.\.\.\)', r"\1, 0, 1)", cell.source, flags=re.MULTILINE)
+    nbformat.write(notebook, tmp_path / path.name)
+    run_in_process(tmp_path / path.name, {"seed": seed}, monkeypatch)
+    return {name: entry["truth"] for name, runs in checks.predictions().items() for entry in runs.values()}
+
+
+def surprises(page: str, found: dict[str, float]) -> list[str]:
+    """Results that are not what the page says will come out, or of which it says nothing."""
+    said = {name: (low, high) for name, low, high in COMES_OUT.findall(page)}
+    wrong = []
+    for name, result in found.items():
+        low, high = said.get(name, ("nan", ""))
+        shown = result if high else round(result, len(low.partition(".")[2]))
+        if not float(low) <= shown <= float(high or low):
+            wrong.append(f"{name}: {result:.4g}")
+    return wrong
+
+
+@pytest.mark.parametrize("seed", [42, 1])
+@pytest.mark.parametrize("number", [n for n, path in FILES.items() if not rerun.missing_package(path)])
+def test_what_comes_out_is_what_the_page_says(number, seed, tmp_path, monkeypatch):
+    """At the stored seed, and for the first student of a class."""
+    found = results(FILES[number], seed, tmp_path, monkeypatch)
+    asked = [
+        n for cell in notebook_checks.code_cells(notebook_checks.read(FILES[number])) for n in CALL.findall(cell.source)
+    ]
+    assert set(found) == {name for what, name in asked if what == "predict"}
+    assert surprises(part(PAGE, number), found) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "results"),
+    [
+        ("`03-a` (4 to 6).", {"03-a": 6.1}),
+        ("`03-a` (4 to 6).", {"03-a": 3.9}),
+        ("`03-a` (0.08).", {"03-a": 0.086}),
+        ("`03-a` (some five).", {"03-a": 5}),
+        ("`03-a`, `03-b` (5).", {"03-a": 5, "03-b": 5}),
+    ],
+)
+def test_results_that_the_page_does_not_say_are_caught(page, results):
+    assert surprises(page, results)
+    assert surprises("`03-a` (4 to 6) and `03-b` (0.08)", {"03-a": 4.4, "03-b": 0.0819}) == []
+
+
+def board_answers() -> dict[str, list[str]]:
+    """The numbers in the answers to the board questions, computed anew."""
+    clustered = segments.cluster_customers(data.load_customers())
+    held = []
+    for seed in range(1, 31):
+        trial = experiment.simulate_experiment(clustered, 1, seed=seed)
+        r = inference.compare_means(*(trial[trial["group"] == arm]["outcome"] for arm in experiment.ARMS))
+        held.append((r.ci_low <= 3 <= r.ci_high, r.ci_low <= 0 <= r.ci_high))
+    truth, zero = np.array(held).T
+    words = {1: "one", 10: "Ten", 32: "thirty-two"}
+    one_sided = [flips for flips in product("HT", repeat=6) if len(set(flips)) == 1]
+    draws = list(product([2, 4, 9], repeat=3))
+    means = {sum(draw) for draw in draws}
+    friday, saturday = ((20_000, 990_000), (230, 10_000)), ((5_000, 500_000), (6_000, 500_000))
+    rates = [f"{x_c / n_c:.2%} against {x_t / n_t:.2%}" for (x_c, n_c), (x_t, n_t) in (friday, saturday)]
+    (x_c, n_c), (x_t, n_t) = (
+        [sum(pair) for pair in zip(*arm, strict=True)] for arm in zip(friday, saturday, strict=True)
+    )
+    before, treated = np.array([10.0, 20, 30, 40]), np.array([False, True, False, True])
+    after = before + 3 * treated
+    plain, head_start = (y[treated].mean() - y[~treated].mean() for y in (after, before))
+    theta = np.cov(after, before)[0, 1] / before.var(ddof=1)
+    walks = np.random.default_rng(42).choice([-1, 1], (200_000, 20)).cumsum(axis=1)
+    beyond = np.abs(walks) > 2 * np.sqrt(np.arange(1, 21))
+    at_the_end, at_some_time = 100 * beyond[:, -1].mean(), 100 * beyond.any(axis=1).mean()
+    return {
+        "02": [f"About one in {words[2**6 // len(one_sided)]} throws leaves an arm empty"],
+        "03": [f"{words[(~truth).sum()]} misses the truth, {zero.sum()} hold zero, {(truth & zero).sum()} hold both"],
+        "04": [
+            f"{len(draws)} in order, {len({tuple(sorted(draw)) for draw in draws})} if the order does not count",
+            f"{words[len(means)]} different means, from {min(means) / 3:g} to {max(means) / 3:g}; the largest, 9, is",
+            f"once in {len(draws) // [sum(draw) for draw in draws].count(27)}",
+        ],
+        "06": [
+            f"Friday {rates[0]}, Saturday {rates[1]}, together {x_c / n_c:.2%} against {x_t / n_t:.2%}".replace(
+                "%", " %"
+            )
+        ],
+        "07": [
+            f"Plain {plain:g}, head start {head_start:g}, so {plain - head_start:g} is left",
+            f"({theta:.2f}) it would be {plain - theta * head_start:.1f}",
+        ],
+        "08": [f"At the end about {at_the_end:.0f} in 100, at some time about {at_some_time:.0f} in 100"],
+        "10": [f"{np.average([4, 10], weights=[2, 4]):g}: (2 times 4 plus 4 times 10) divided by 6"],
+    }
+
+
+def false_answers(page: str) -> list[str]:
+    """Board answers that were computed and are not on the page. (01, 05 and 09 ask for a judgement or a drawing.)"""
+    found = []
+    for number, sentences in board_answers().items():
+        answer = re.search(r"</summary>(.+)</details>", part(page, number))[1]
+        found += [sentence for sentence in sentences if sentence not in answer]
+    return found
+
+
+def test_the_answers_to_the_board_questions_are_right():
+    assert false_answers(PAGE) == []
+
+
+def test_a_false_answer_is_caught():
+    page = PAGE.replace("27 hold zero", "28 hold zero").replace("head start 10", "head start 9")
+    assert [sentence[:8] for sentence in false_answers(page)] == ["one miss", "Plain 13"]
 
 
 def test_every_notebook_has_its_time():
