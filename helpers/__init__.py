@@ -18,9 +18,8 @@ class InputError(ValueError):
 def is_number(value: object, whole: bool = False) -> bool:
     """Whether value is a finite number (a whole one if asked for): no text, no missing value, no True or False."""
     kind = numbers.Integral if whole else numbers.Real
-    if not isinstance(value, kind) or isinstance(value, bool):
-        return False
-    return abs(value) < 1e300  # false for inf and nan, and for whole numbers too large to be a float
+    ordinary = isinstance(value, kind) and not isinstance(value, bool)
+    return ordinary and bool(abs(value) < 1e300)  # no inf, no nan, no whole number too large to be a float
 
 
 def check_share(name: str, value: object, such_as: float) -> None:
@@ -40,8 +39,7 @@ def as_numbers(values: ArrayLike, what: str) -> np.ndarray:
         raise InputError(f"The {what} has values that are not numbers. Pass one number per customer.") from None
     if bad := int((~np.isfinite(array)).sum()):
         where = int(np.argmin(np.isfinite(array)))
-        plural = "value" if bad == 1 else "values"
-        raise InputError(f"The {what} has {bad} blank or infinite {plural} (first at position {where}). Mend it.")
+        raise InputError(f"The {what} has blank or infinite values: {bad}, the first at position {where}. Mend it.")
     return array
 
 

@@ -4,7 +4,6 @@ How to compute an answer, the known mistakes and the hints stand in notebooks/so
 notebook. Everything belongs to a run: the knobs come from the notebook that calls.
 """
 
-import ast
 import json
 import os
 import sys
@@ -21,6 +20,7 @@ from helpers import InputError, is_number, words
 COURSE = Path(__file__).resolve().parents[1]
 TABLES = [str(COURSE / "notebooks/solutions"), str(COURSE / "notebooks/exercises.zip")]  # a class set has the second
 UNKNOWN = 'I do not see how you got there. Check unit and column, or `hint("{}")`. A knob changed? Run all cells again.'
+FORMS = ('Give one letter in quotes, such as "A".', "Give one number, such as 2.75.", "Give two numbers: (2.75, 8).")
 _hints_given: dict[str, int] = {}
 
 
@@ -33,6 +33,7 @@ class Exercise(NamedTuple):
     wrong: dict[str, tuple[object, str]]  # the name of a mistake: the answer it leads to, what to say to it
     hints: tuple[str, str]  # a nudge, and a bigger one
     tolerance: float = 0.0051  # in the unit of the answer: two decimals are enough
+    nearly: tuple[float, str] = (0.0, "")  # how near one comes by the right way with other draws, what to say then
 
 
 def check(exercise: str, answer: object = ..., knobs: dict[str, object] | None = None) -> None:
@@ -57,14 +58,11 @@ def judge(exercise: str, answer: object, knobs: dict[str, object]) -> tuple[bool
     except InputError as error:
         return None, f"In this run the question has no answer. {error}"
     try:
-        if (off := _gap(answer, found.right)) <= found.tolerance:
+        if (off := _gaps(answer, found.right)).max() <= found.tolerance:
             return True, f"**Right.** {found.because}"
-        near = [(gap, says) for value, says in found.wrong.values() if (gap := _gap(answer, value)) <= found.tolerance]
-        if not near and any(_gap(answer, rounded) < 1e-9 for rounded in _roundings(found.right, off)):
-            near = [(off, "The right way, rounded too coarsely: give more decimals, or the result itself.")]
-    except (TypeError, ValueError):
-        return False, f"**Not yet.** It cannot be read: give {np.size(found.right)} number(s), or a letter in quotes."
-    return False, f"**Not yet.** {min(near)[1] if near else UNKNOWN.format(exercise)}"
+        return False, f"**Not yet.** {_likely_mistake(answer, found, off) or UNKNOWN.format(exercise)}"
+    except (TypeError, ValueError, OverflowError):
+        return False, f"**Not yet.** That cannot be read. {FORMS[np.size(found.right)]}"
 
 
 def hint(exercise: str) -> None:
@@ -75,12 +73,12 @@ def hint(exercise: str) -> None:
 
 
 def predict(name: str, low: float = ..., high: float = ...) -> None:
-    """Keep your 90 % range for a result that comes later in the notebook; with the dots left in, nothing happens.
+    """Keep your 90 % range for a result that comes later in the notebook; with both dots left in, nothing happens.
 
     Kept in the file that AB_PREDICTIONS names, else in my/predictions.json; set but empty, it keeps nothing. Once
     `reveal` has shown the result, the range of that run stays.
     """
-    if low is ... or high is ...:
+    if low is ... and high is ...:
         return
     if not (is_number(low) and is_number(high) and low <= high):
         return words.say(f'Not kept: give two numbers, the lower one first, such as predict("{name}", 2, 8).')
@@ -120,13 +118,12 @@ def predictions() -> dict[str, dict[str, dict]]:
             raise ValueError
         return kept
     except (OSError, ValueError, AttributeError, TypeError):
-        raise InputError(
-            f"{path} cannot be read as a file of predictions. It was left as it is: move it away."
-        ) from None
+        raise InputError(f"{path} is no file of predictions. It was left as it is: move it away.") from None
 
 
 def _file() -> Path | None:
-    return Path(named) if (named := os.environ.get("AB_PREDICTIONS", COURSE / "my/predictions.json")) else None
+    named = os.environ.get("AB_PREDICTIONS", COURSE / "my/predictions.json")
+    return Path(named).expanduser() if named else None
 
 
 def _record(name: str, space: dict, said: object = None, truth: object = None) -> object:
@@ -169,25 +166,40 @@ def _look_up(exercise: str, space: dict) -> tuple:
 
 def _run(number: str, space: dict) -> SimpleNamespace:
     """The knobs of notebook `number`, each with its value in `space`, else as stored."""
-    if not (found := list((COURSE / "notebooks").glob(f"{number}_*.ipynb"))):
+    files = (COURSE / "notebooks").glob(f"{number}_*.ipynb")
+    if not (found := sorted(files, key=lambda path: len(path.name))):  # a copy has the longer name
         raise InputError(f"There is no notebook {number!r}. Names begin with its two digits, such as 03-p-value.")
     cells = json.loads(found[0].read_text(encoding="utf-8"))["cells"]
     first = next("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    knobs = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(first).body}
+    exec(first, {}, knobs := {})
     return SimpleNamespace(**{name: space.get(name, value) for name, value in knobs.items()})
 
 
-def _gap(answer: object, value: object) -> float:
-    """How far an answer is from a value, in its unit; a letter is the same (0) or infinitely far."""
+def _gaps(answer: object, value: object) -> np.ndarray:
+    """How far the numbers of an answer are from a value's, in its unit; a letter is the same (0) or infinitely far."""
     if isinstance(value, str):
-        return 0.0 if str(answer).strip().lower() == value.lower() else np.inf
+        return np.array([0.0 if str(answer).strip(" .'\"").lower() == value.lower() else np.inf])
     answer, value = np.asarray(answer, dtype=float).ravel(), np.asarray(value, dtype=float).ravel()
     if answer.size != value.size:
         raise ValueError
-    return float(np.abs(answer - value).max())
+    return np.abs(answer - value)
 
 
-def _roundings(right: object, off: float) -> list:
-    """The right numbers with three decimals or fewer; none if they would be off by more than 2 %."""
-    close = not isinstance(right, str) and off <= 0.02 * np.abs(right).min()
-    return [np.round(right, digits) for digits in range(4)] if close else []
+def _likely_mistake(answer: object, found: Exercise, off: np.ndarray) -> str:
+    """What to say to a wrong answer that is `off` from the right one: too coarse, or the nearest mistake, or "".
+
+    A mistake is near within the tolerance, and a quarter of its own size; a rounding takes away no more than that.
+    """
+    near = [(np.inf, "")]
+    for value, says in found.wrong.values():
+        within = 0.0 if isinstance(value, str) else min(found.tolerance, np.abs(value).max() / 4) + 1e-9
+        near += [(gap, says)] if (gap := _gaps(answer, value).max()) <= within else []
+    gap, says = min(near)
+    if isinstance(found.right, str):
+        return says or FORMS[0]
+    coarse = any(_gaps(answer, np.round(found.right, digits)).max() < 1e-9 for digits in range(4))
+    if coarse and gap > 1e-9 and off.max() <= np.abs(found.right).max() / 4:
+        return "Perhaps the right way, rounded too coarsely: give more decimals, or the result itself."
+    if not says and 0 < (good := off <= found.tolerance).sum() < off.size:
+        return f"Your {'first' if good[0] else 'second'} number is right. Look at the other one again."
+    return says or (found.nearly[1] if off.max() <= found.nearly[0] else "")

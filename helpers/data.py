@@ -133,9 +133,8 @@ def _numbers(name: str, table: pd.DataFrame, path: Path, limits: tuple[int, int]
     """The column as numbers, or InputError at the first value that is none or lies outside the limits."""
     numbers = pd.to_numeric(table[name].astype(str), errors="coerce")
     _refuse(numbers.isna(), path, table[name], "{value} is not a number: write digits, such as 42")
-    low, high = limits
-    impossible = f"{{value}} is impossible: use a number from {low:,} to {high:,}"
-    _refuse(~numbers.between(low, high), path, table[name], impossible)
+    impossible = "{{value}} is impossible: use a number from {:,} to {:,}".format(*limits)
+    _refuse(~numbers.between(*limits), path, table[name], impossible)
     return numbers
 
 
@@ -143,9 +142,8 @@ def _refuse(bad: pd.Series, path: Path, values: pd.Series, fault: str) -> None:
     """Raise InputError naming the first bad row (rows count from 1, the line of names left out)."""
     if bad.any():
         row = int(bad.to_numpy().argmax())
-        more = f" ({int(bad.sum())} such rows in all)" if bad.sum() > 1 else ""
-        fault = fault.format(value=values.iloc[row])
-        raise InputError(f"{path.name}, column {values.name}, row {row + 1}: {fault}{more}.")
+        fault = fault.format(value=values.iloc[row]) + (f" ({bad.sum()} such rows in all)" if bad.sum() > 1 else "")
+        raise InputError(f"{path.name}, column {values.name}, row {row + 1}: {fault}.")
 
 
 def _names(columns: Sequence[str] | pd.Index) -> str:

@@ -34,9 +34,8 @@ def compare_segments(log: pd.DataFrame, segment: str, outcome: str, group: str =
     rate, rows = is_rate(log[outcome]), {}
     for name, part in log.groupby(segment, observed=True):
         arms = [part.loc[(part[group] == control) == chosen, outcome] for chosen in (True, False)]
-        counts = [len(arm) for arm in arms]
-        row = dict(zip(("n_control", "n_treatment"), counts, strict=True))
-        row["ratio_p"] = experiment.sample_ratio_p(*counts, control_share)
+        n = [len(arm) for arm in arms]
+        row = {"n_control": n[0], "n_treatment": n[1], "ratio_p": experiment.sample_ratio_p(*n, control_share)}
         try:
             summary = [number for arm in arms for number in (int(arm.sum()), len(arm))] if rate else arms
             result = asdict((inference.compare_rates if rate else inference.compare_means)(*summary, confidence))

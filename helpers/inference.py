@@ -48,10 +48,9 @@ def compare_means(control: ArrayLike, treatment: ArrayLike, confidence: float = 
     Raises InputError for arms with blanks, text or fewer than two values, or with no variation at all, and for a
     confidence outside 0 to 1.
     """
-    control, treatment = _arm(control, "control"), _arm(treatment, "treatment")
-    spreads = [float(arm.std(ddof=1)) if np.ptp(arm) else 0.0 for arm in (control, treatment)]
-    summaries = [(float(arm.mean()), sd, len(arm)) for arm, sd in zip((control, treatment), spreads, strict=True)]
-    return compare_means_from_stats(*summaries[0], *summaries[1], confidence)
+    arms = _arm(control, "control"), _arm(treatment, "treatment")
+    six = [x for arm in arms for x in (arm.mean(), arm.std(ddof=1) if np.ptp(arm) else 0.0, len(arm))]
+    return compare_means_from_stats(*six, confidence)
 
 
 def compare_means_from_stats(mean_c: float, sd_c: float, n_c: int, mean_t: float, sd_t: float, n_t: int,
@@ -174,8 +173,7 @@ def bootstrap_ci(control: ArrayLike, treatment: ArrayLike, n_resamples: int = 50
     rng = np.random.default_rng(seed)
     if method == "percentile":
         lifts = _resampled_means(treatment, n_resamples, rng) - _resampled_means(control, n_resamples, rng)
-        low, high = np.quantile(lifts, [(1 - confidence) / 2, (1 + confidence) / 2])
-        return float(low), float(high)
+        return tuple(np.quantile(lifts, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist())
     options = {"n_resamples": n_resamples, "confidence_level": confidence, "method": method, "rng": rng}
     options["batch"] = max(1, 20 * BATCH // max(len(control), len(treatment)))
     ends = stats.bootstrap((treatment, control), lambda t, c, axis: t.mean(axis) - c.mean(axis), **options)

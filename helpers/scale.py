@@ -83,9 +83,7 @@ def compare_segments(log: ibis.Table, segment: str, outcome: str, group: str = "
         if len(part) < 2:
             raise InputError(f"Segment {name} has no row in one of the arms. Leave it out, or take wider segments.")
         if covariate and part["n"].min() < 20:
-            raise InputError(
-                f"Segment {name} has an arm below 20 rows, too few for a covariate. Leave {covariate} out."
-            )
+            raise InputError(f"Segment {name} has an arm below 20 rows, too few to adjust. Leave {covariate} out.")
         six = part[["mean", "sd", "n"]].astype({"n": object}).to_numpy().ravel()
         try:
             rows[name] = asdict(inference.compare_means_from_stats(*six, confidence))
