@@ -30,10 +30,9 @@ class Exercise(NamedTuple):
     right: object
     also: object  # the same by another road, for the tests
     because: str
-    wrong: dict[str, tuple[object, str]]  # the name of a mistake: the answer it leads to, what to say to it
+    wrong: dict[str, tuple]  # the name of a mistake: the answer it leads to, what to say; maybe how near is near
     hints: tuple[str, str]  # a nudge, and a bigger one
     tolerance: float = 0.0051  # in the unit of the answer: two decimals are enough
-    nearly: tuple[float, str] = (0.0, "")  # how near one comes by the right way with other draws, what to say then
 
 
 def check(exercise: str, answer: object = ..., knobs: dict[str, object] | None = None) -> None:
@@ -188,12 +187,13 @@ def _gaps(answer: object, value: object) -> np.ndarray:
 def _likely_mistake(answer: object, found: Exercise, off: np.ndarray) -> str:
     """What to say to a wrong answer that is `off` from the right one: too coarse, or the nearest mistake, or "".
 
-    A mistake is near within the tolerance, and a quarter of its own size; a rounding takes away no more than that.
+    A mistake is near within the tolerance and a quarter of its own size, unless it says how near; a rounding takes
+    away no more than a quarter, either.
     """
     near = [(np.inf, "")]
-    for value, says in found.wrong.values():
-        within = 0.0 if isinstance(value, str) else min(found.tolerance, np.abs(value).max() / 4) + 1e-9
-        near += [(gap, says)] if (gap := _gaps(answer, value).max()) <= within else []
+    for value, says, *within in found.wrong.values():
+        usual = 0.0 if isinstance(value, str) else min(found.tolerance, np.abs(value).max() / 4) + 1e-9
+        near += [(gap, says)] if (gap := _gaps(answer, value).max()) <= max([usual, *within]) else []
     gap, says = min(near)
     if isinstance(found.right, str):
         return says or FORMS[0]
@@ -202,4 +202,4 @@ def _likely_mistake(answer: object, found: Exercise, off: np.ndarray) -> str:
         return "Perhaps the right way, rounded too coarsely: give more decimals, or the result itself."
     if not says and 0 < (good := off <= found.tolerance).sum() < off.size:
         return f"Your {'first' if good[0] else 'second'} number is right. Look at the other one again."
-    return says or (found.nearly[1] if off.max() <= found.nearly[0] else "")
+    return says

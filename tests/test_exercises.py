@@ -120,7 +120,7 @@ def faults(name: str, exercise: checks.Exercise, least: int) -> list[str]:
         for answer in (exercise.right, exercise.also):
             if checks.judge(name, answer, {}) != (True, f"**Right.** {exercise.because}"):
                 found.append(f"right, and refused: {answer}")
-        for mistake, (answer, says) in exercise.wrong.items():
+        for mistake, (answer, says, *_) in exercise.wrong.items():
             undefined = not isinstance(answer, str) and not np.isfinite(np.asarray(answer, dtype=float)).all()
             if undefined or checks._gaps(answer, exercise.right).max() <= exercise.tolerance:
                 continue  # in this run the mistake makes no difference
@@ -195,7 +195,7 @@ def test_hints_and_mistakes_do_not_give_the_answer_away(name):
     if isinstance(exercise.right, str):
         return
     digits = {words.number(float(x), d) for x in np.ravel(exercise.right) for d in (2, 3)}
-    texts = [*exercise.hints, *(says for _, says in exercise.wrong.values())]
+    texts = [*exercise.hints, *(says for _, says, *_ in exercise.wrong.values())]
     assert not [text for text in texts for number in digits if len(number) > 3 and number in text]
 
 
@@ -263,8 +263,8 @@ def test_an_unknown_mistake_is_sent_to_the_hint(answer, shown):
 
 COARSE = "**Not yet.** Perhaps the right way, rounded too coarsely: give more decimals, or the result itself."
 MADE_UP = checks.Exercise(
-    right=3.374, also=3.374, because="", wrong={"far": (9.002, "far"), "near": (9.0, "near"), "tiny": (2e-5, "tiny")},
-    hints=("", ""), tolerance=0.0051, nearly=(0.1, "other draws"),
+    right=3.374, also=3.374, because="", hints=("", ""), tolerance=0.0051,
+    wrong={"far": (9.002, "far"), "near": (9.0, "near"), "tiny": (2e-5, "tiny"), "draws": (3.374, "other draws", 0.1)},
 )  # fmt: skip
 
 
@@ -309,7 +309,8 @@ def test_a_small_mistake_does_not_stand_for_everything_smaller_than_the_toleranc
 
 def test_the_right_way_with_other_draws_is_told_so(monkeypatch):
     assert judged(monkeypatch, 3.41) == (False, "**Not yet.** other draws")
-    assert judged(monkeypatch, 3.41, wrong={"other": (3.412, "other")}) == (False, "**Not yet.** other")
+    both = {"other": (3.412, "other"), "draws": (3.374, "other draws", 0.1)}
+    assert judged(monkeypatch, 3.41, wrong=both) == (False, "**Not yet.** other")
     assert "I do not see" in judged(monkeypatch, 3.51)[1]
 
 
