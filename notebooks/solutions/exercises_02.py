@@ -87,64 +87,78 @@ def other_plan(run: SimpleNamespace) -> Exercise:
     )
 
 
-def pooled_smd(run: SimpleNamespace) -> Exercise:
+def pooled_sd(run: SimpleNamespace) -> Exercise:
     trial = trial_of(run)[1]
     c, t = (trial.loc[trial["group"] == arm, INCOME] for arm in experiment.ARMS)
-    gap, n_c, n_t = t.mean() - c.mean(), len(c), len(t)
-    pooled = ((n_c - 1) * c.var() + (n_t - 1) * t.var()) / (n_c + n_t - 2)
-    if pooled == 0:
+    gap, n_c, n_t, whole = t.mean() - c.mean(), len(c), len(t), trial[INCOME].std()
+    variance = ((n_c - 1) * c.var() + (n_t - 1) * t.var()) / (n_c + n_t - 2)
+    if variance == 0:
         raise InputError("Inside each arm all incomes are equal, so there is no spread to pool.")
-    whole = gap / trial[INCOME].std()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        control_only = gap / np.float64(c.std())
+    right = math.sqrt(variance)
     return Exercise(
-        right=gap / math.sqrt(pooled),
-        also=stats.ttest_ind(t, c).statistic * math.sqrt(1 / n_c + 1 / n_t),
-        because="Each income is compared with the mean of its own arm, so the gap between the arms "
-        "is not part of this spread, as it is of the whole cluster's. "
-        f"Above stands {words.number(whole, 3, sign=True)}; "
-        f"now it is {words.number(gap / math.sqrt(pooled), 3, sign=True)}.",
+        right=right,
+        also=abs(gap / stats.ttest_ind(t, c).statistic) / math.sqrt(1 / n_c + 1 / n_t)
+        if gap
+        else math.sqrt(np.average([c.var(), t.var()], weights=[n_c - 1, n_t - 1])),
+        because=f"The whole cluster has {words.number(whole, 3)}. Pooling leaves out the gap "
+        "between the arms, which makes the spread smaller, and divides by n - 2 instead of n - 1, "
+        f"which makes it larger; here it comes out {'larger' if right > whole else 'smaller'}. The "
+        f"standardised difference goes from {words.number(gap / whole, 3, sign=True)} to "
+        f"{words.number(gap / right, 3, sign=True)}.",
         wrong={
             "the whole cluster's spread": (
                 whole,
-                "That is the number from above, with the spread of the whole cluster.",
-            ),
-            "arms swapped": (
-                -gap / math.sqrt(pooled),
-                "The size is right, the sign is not: the mean of the treated minus that of the "
-                "controls.",
+                "That is the spread of the whole cluster. Take the spread inside each arm, then "
+                "pool the two.",
             ),
             "standard deviations averaged": (
-                gap / ((c.std() + t.std()) / 2),
+                (c.std() + t.std()) / 2,
                 "Here the standard deviations were averaged. Pool the *variances*; the root comes "
                 "last.",
             ),
+            "standard deviations averaged with weights": (
+                ((n_c - 1) * c.std() + (n_t - 1) * t.std()) / (n_c + n_t - 2),
+                "The weights are right, but the standard deviations were averaged. Pool the "
+                "*variances*; the root comes last.",
+            ),
             "variances without their weights": (
-                gap / math.sqrt((c.var() + t.var()) / 2),
+                math.sqrt((c.var() + t.var()) / 2),
                 "Both variances count the same here. The question weights each by its n - 1.",
             ),
+            "weighted by n": (
+                math.sqrt((n_c * c.var() + n_t * t.var()) / (n_c + n_t)),
+                "Close. The weights here are n; the question weights each variance by its n - 1.",
+            ),
             "sd with ddof 0": (
-                gap / math.sqrt((n_c * c.var(ddof=0) + n_t * t.var(ddof=0)) / (n_c + n_t)),
+                math.sqrt((n_c * c.var(ddof=0) + n_t * t.var(ddof=0)) / (n_c + n_t)),
                 "Close. These variances divide by n, NumPy's default; the question divides by "
                 "n - 1.",
             ),
-            "no root": (gap / pooled, "Divided by the variance. Its root is the spread."),
-            "not divided": (gap, "That is the difference in thousands of dollars. Divide it."),
+            "no root": (variance, "That is the pooled variance. Its root is the spread."),
+            "already divided": (
+                gap / right,
+                "That is the standardised difference with this spread. Asked for is the spread "
+                "itself.",
+            ),
             "a standard error": (
-                gap / math.sqrt(pooled * (1 / n_c + 1 / n_t)),
-                "That is the difference in standard errors, which grows with the number of "
-                "customers. Here the spread of single customers is the unit.",
+                math.sqrt(variance * (1 / n_c + 1 / n_t)),
+                "That is the standard error of the difference, which shrinks with the number of "
+                "customers. Here the spread of single customers is asked for.",
             ),
             "control's spread alone": (
-                control_only,
+                c.std(),
                 "That is the spread of the control arm alone. Pool both.",
+            ),
+            "treatment's spread alone": (
+                t.std(),
+                "That is the spread of the treatment arm alone. Pool both.",
             ),
         },
         hints=(
-            f'Take the two arms of `trial`, column "{INCOME}". You need each arm\'s mean, `.var()` '
-            "and number of customers.",
+            f'Take the two arms of `trial`, column "{INCOME}". You need each arm\'s `.var()` and '
+            "number of customers.",
             "Multiply each variance by its n - 1, add the two, divide by the sum of both n - 1, "
-            "take the root. The difference of the means is divided by that.",
+            "take the root.",
         ),
         tolerance=0.00051,
     )
@@ -160,12 +174,15 @@ def some_react(run: SimpleNamespace) -> Exercise:
     def averages(reacting: np.ndarray, points: float = GAIN) -> tuple[float, float]:
         return points * reacting.mean(), points * reacting[treated].mean()
 
+    def averages_among(these: np.ndarray) -> tuple[float, float]:
+        chosen = these & treated
+        return tuple(GAIN * react[who].mean() if who.any() else np.nan for who in (these, chosen))
+
     everybody, of_treated = averages(react)
     seen = trial["outcome"].to_numpy() + (GAIN * react - run.effect) * treated
     border = (
         "Other customers react here. Either those of just the median age were counted (they are "
-        "not "
-        "older), or the mean was taken for the median."
+        "not older), or the mean was taken for the median."
     )
     middle = statistics.median(age.tolist())
     older = [(years > middle, arm) for years, arm in zip(age, treated, strict=True)]
@@ -196,6 +213,11 @@ def some_react(run: SimpleNamespace) -> Exercise:
             ),
             "median age included": (averages(age >= np.median(age)), border),
             "mean for median": (averages(age > age.mean()), border),
+            "those of median age left out altogether": (
+                averages_among(age != np.median(age)),
+                "The customers of just the median age were left out. They are in the cluster, with "
+                "an effect of 0.",
+            ),
             "median of all customers": (
                 averages(age > clustered["Age"].median()),
                 "This is the median age of all customers. Take that of the cluster.",
@@ -267,7 +289,7 @@ def which_check(run: SimpleNamespace) -> Exercise:
 
 EXERCISES = {
     "02-other-plan": other_plan,
-    "02-pooled-smd": pooled_smd,
+    "02-pooled-sd": pooled_sd,
     "02-some-react": some_react,
     "02-which-check": which_check,
 }

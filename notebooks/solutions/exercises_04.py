@@ -82,6 +82,13 @@ def basic(run: SimpleNamespace) -> Exercise:
                 (2 * lift - wide_high, 2 * lift - wide_low),
                 "That is the basic interval for 95 %, as in the table. This one promises less.",
             ),
+            "the 95 % interval shortened about its middle": (
+                2 * lift
+                - (wide_low + wide_high) / 2
+                + (wide_high - wide_low) / 2 * np.array([-80, 80]) / 95,
+                "The 95 % interval was shortened in proportion. The lifts are not spread evenly: "
+                "take other percentiles of them.",
+            ),
             "the 95 % interval shortened": (
                 (
                     lift - (wide_high - lift) * 80 / 95,
@@ -135,6 +142,17 @@ def one_arm(run: SimpleNamespace) -> Exercise:
             "the t interval": (
                 (treatment.mean() - half, treatment.mean() + half),
                 "That is the interval by formula. Here it should come from the resamples.",
+            ),
+            "the normal interval": (
+                treatment.mean() + stats.sem(treatment) * np.array([-1.96, 1.96]),
+                "That is the interval by formula, with 1.96. Here it should come from the "
+                "resamples.",
+            ),
+            "other draws": (
+                right,
+                "The right recipe with other draws, or with a slip in it. Start `rng` afresh in "
+                "the same cell, draw 5,000, once, and take the 2.5 % and 97.5 % points.",
+                0.15 * stats.sem(treatment),
             ),
             "the extremes": (
                 (means.min(), means.max()),
@@ -223,8 +241,13 @@ def new_lifts(run: SimpleNamespace) -> Exercise:
             "outside": (100 - right, "That is how many lie *outside*."),
             "how often an interval holds the truth": (
                 100 * runs["ci_low"].le(run.effect).mul(runs["ci_high"].ge(run.effect)).mean(),
-                "That is how often a t interval holds the truth. Here one interval stays, and new "
-                "lifts come.",
+                "That is about how often a new interval holds the truth. Here one interval stays, "
+                "and new lifts come.",
+                2.5,  # the bootstrap's, counted above, lies near the t interval's
+            ),
+            "a count": (
+                len(runs) * right / 100,
+                f"That is how many of the {len(runs):,} new lifts. How many of 100?",
             ),
             "the other way round": (
                 100 * runs["ci_low"].le(lift).mul(runs["ci_high"].ge(lift)).mean(),

@@ -56,9 +56,9 @@ def ninety(run: SimpleNamespace) -> Exercise:
     return Exercise(
         right=right,
         also=2 * size_by_f(0.9, run.worth, sd),
-        because=f"With the customary 80 % it would be {words.number(usual, 0)}: a better chance "
-        f"costs {words.percent(right / usual - 1, 0)} more customers. The effect that you plant or "
-        "hope for does not enter, only the smallest one worth having.",
+        because=f"With the customary 80 % it would be {2 * math.ceil(usual / 2):,}: a better "
+        f"chance costs {words.percent(right / usual - 1, 0)} more customers. The effect that you "
+        "plant or hope for does not enter, only the smallest one worth having.",
         wrong={
             "one arm only": (right / 2, "That is one arm. There are two."),
             "counted twice": (2 * right, "Both arms were already in it, and then doubled again."),
@@ -132,6 +132,15 @@ def unequal(run: SimpleNamespace) -> Exercise:
                 n * price / 2,
                 "That is half of them. How many in all, both arms together?",
             ),
+            "one for k": (
+                n * (k + 1) ** 2 / (4 * k),
+                "That is one treated for k controls. One in k leaves k - 1 controls for each.",
+            ),
+            "both arms rounded up": (
+                k * math.ceil(n * price / k),
+                "There the arms were rounded up, each for itself. That is sensible in practice; "
+                "here round only the total.",
+            ),
         },
         hints=(
             "The squares of two standard errors add up: sd² / n of one arm plus sd² / n of the "
@@ -159,6 +168,12 @@ def significant_lifts(run: SimpleNamespace) -> tuple[pd.DataFrame, pd.Series, tu
     return runs, found, made
 
 
+def significant_mean(run: SimpleNamespace) -> float:
+    """The mean size of the significant lifts in the notebook's own runs, of the planted effect."""
+    runs = runs_of(segment_of(run)[0], run.effect, run.seed)[0]
+    return runs.loc[runs["p_value"] < 0.05, "lift"].abs().mean()
+
+
 def lifts_by_scipy(outcomes: np.ndarray, treated: np.ndarray) -> np.ndarray:
     """The significant lifts once more: scipy's test on means, spreads and sizes."""
     sizes = [chosen.sum(axis=1) for chosen in (treated, ~treated)]
@@ -173,8 +188,7 @@ def lifts_by_scipy(outcomes: np.ndarray, treated: np.ndarray) -> np.ndarray:
 
 def type_m(run: SimpleNamespace) -> Exercise:
     runs, found, made = significant_lifts(run)
-    planted = runs_of(segment_of(run)[0], run.effect, run.seed)[0]
-    planted = planted.loc[planted["p_value"] < 0.05, "lift"].abs().mean()
+    planted = significant_mean(run)
     right = found.abs().mean() / run.worth
     return Exercise(
         right=right,
@@ -209,6 +223,11 @@ def type_m(run: SimpleNamespace) -> Exercise:
                 (found < 0).mean(),
                 "That is type S: the share of significant runs with the wrong sign.",
             ),
+            "divided by the planted effect": (
+                found.abs().mean() / abs(run.effect) if run.effect else math.nan,
+                "The right runs, divided by the planted effect. In these runs the truth is "
+                "`worth`.",
+            ),
             "how much too large": (
                 right - 1,
                 "That is by how many times the truth they are *too large*. How many times the "
@@ -230,7 +249,7 @@ def type_m(run: SimpleNamespace) -> Exercise:
 def follow_up(run: SimpleNamespace) -> Exercise:
     _, found, made = significant_lifts(run)
     baseline, sd = segment_of(run)
-    reported = found.abs().mean()
+    reported, planted = found.abs().mean(), significant_mean(run)
     size, wanted = power.sample_size(reported, sd), power.sample_size(run.worth, sd)
     right = 100 * power.power(size, run.worth, sd)
     size_again = size_by_f(0.8, np.abs(lifts_by_scipy(*made)).mean(), sd)
@@ -259,6 +278,20 @@ def follow_up(run: SimpleNamespace) -> Exercise:
             "half an arm": (
                 100 * power.power(max(2.0, size / 2), run.worth, sd),
                 "Half the customers: `sample_size` gives one arm already.",
+            ),
+            "the arm rounded up": (
+                100 * power.power(math.ceil(size), run.worth, sd),
+                "The size of an arm was rounded. Leave it as it comes.",
+            ),
+            "the arm rounded": (
+                100 * power.power(max(2, round(size)), run.worth, sd),
+                "The size of an arm was rounded. Leave it as it comes.",
+            ),
+            "planned from the runs of the planted effect": (
+                100 * power.power(power.sample_size(planted, sd), run.worth, sd)
+                if planted > 0
+                else math.nan,
+                "This plan starts from the runs of the planted effect. Take those of exercise 3.",
             ),
             "the planted effect": (
                 100 * power.power(size, run.effect, sd),

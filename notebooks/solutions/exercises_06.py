@@ -32,14 +32,18 @@ def own_lift(run) -> Exercise:
         )
     scale = 100 if (rate := heterogeneity.is_rate(log["y"])) else 1
     lift, whole = treated.mean() - untreated.mean(), log.groupby("treated")["y"].mean()
-    mean_c = untreated.mean()
+    mean_c, error = (
+        untreated.mean(),
+        np.sqrt(treated.var() / len(treated) + untreated.var() / len(untreated)),
+    )
     spread = float(log["y"].std())
     return Exercise(
         right=scale * lift,
         also=scale * np.polyfit(own["treated"].astype(float), own["y"], 1)[0],
         because=f"Treatment minus control, among {words.count(len(own), 'user')}. The whole log "
         f"gives {words.number(scale * (whole[True] - whole[False]), sign=True)}. A segment, too, "
-        "is a piece of the log, and luck moves its lift, the more so the smaller it is.",
+        "is a piece of the log, and luck moves its lift, the more so the smaller it is; by twice "
+        f"the standard error, here {words.number(2 * scale * error)}, is nothing special.",
         wrong={
             "arms swapped": (
                 -scale * lift,
@@ -91,6 +95,18 @@ def difference(run) -> Exercise:
     gap, gap_se, (p_a, p_b) = centre[0] - centre[1], np.hypot(*se), two["p_value"]
     every_centre = (table["t"] * table["se"]).to_numpy()
     p = 2 * stats.norm.sf(abs(gap) / gap_se)
+    by_p = table["p_value"].to_numpy().argsort(kind="stable")
+
+    def gap_p(i: int, k: int) -> float:
+        if max(i, k) >= len(table):
+            return np.nan
+        z = (every_centre[i] - every_centre[k]) / np.hypot(*table["se"].iloc[[i, k]])
+        return 2 * stats.norm.sf(abs(z))
+
+    others = (
+        "That compares two other segments. The question is about the first two rows of `testable`, "
+        f"{table.index[0]} and {table.index[1]}."
+    )
     return Exercise(
         right=p,
         also=heterogeneity.pool(centre, se).q_p_value,  # Q of two is the square of z
@@ -128,6 +144,9 @@ def difference(run) -> Exercise:
                 heterogeneity.pool(every_centre, table["se"]).q_p_value,
                 "That is Q over all segments. The question is about the first two rows.",
             ),
+            "first and third": (gap_p(0, 2), others),
+            "second and third": (gap_p(1, 2), others),
+            "the two smallest p": (gap_p(by_p[0], by_p[1]), others),
             "the complement": (1 - p, "That is 1 - p: how often luck stays *nearer* to zero."),
         },
         hints=(
@@ -145,34 +164,34 @@ def holm(run) -> Exercise:
     second = round(smallest + 0.0004, 4)
     p = np.array([0.31, second, 0.2, smallest, 0.045])  # as in the notebook
     return Exercise(
-        right=5 * smallest,
-        also=multipletests(p, method="holm")[1][1],
-        because=f"4 times {words.number(second, 4)} would be {words.number(4 * second, 4)}. "
-        "But the smallest, times 5, is larger, and none may fall below an earlier one. So a "
-        "p-value cannot overtake one that is more convincing.",
+        right=(5 * smallest, 5 * smallest),
+        also=multipletests(p, method="holm")[1][[3, 1]],
+        because=f"The smallest counts five times. 4 times {words.number(second, 4)} would be "
+        f"{words.number(4 * second, 4)}, which is less, and none may fall below an earlier one: "
+        "so both get the same. A p-value cannot overtake one that is more convincing.",
         wrong={
             "no running maximum": (
-                4 * second,
+                (5 * smallest, 4 * second),
                 "Sorted and multiplied. One thing is missing: compare with the one before it in "
                 "the order.",
             ),
             "Bonferroni": (
-                5 * second,
-                "Multiplied by the number of all p-values: that is Bonferroni.",
+                (5 * smallest, 5 * second),
+                "Both multiplied by the number of all p-values: that is Bonferroni.",
             ),
             "counted from the wrong end": (
-                2 * second,
+                (smallest, 2 * second),
                 "Multiplied by its place in the order. Holm's factors begin large and fall.",
             ),
             "Benjamini-Hochberg": (
-                2.5 * second,
-                "That is Benjamini-Hochberg's value, another promise.",
+                (2.5 * second, 2.5 * second),
+                "Those are Benjamini-Hochberg's values, another promise.",
             ),
             "not sorted": (
-                1.0,
+                (1.0, 1.0),
                 "Was the list sorted? Holm begins with the smallest, not with the first.",
             ),
-            "not corrected": (second, "That is the p-value before any correction."),
+            "not corrected": ((smallest, second), "These are the p-values before any correction."),
         },
         hints=(
             "Sort the five. What is the smallest multiplied by, what the next one?",

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
+from scipy import optimize
 
 from helpers import (
     InputError,
@@ -62,6 +63,9 @@ def age_theta(run) -> Exercise:
     raw_age, raw_y = trial["Age"].to_numpy(dtype=float), trial["outcome"].to_numpy()
     score, treated = inside_arms(trial, SCORE), trial["group"] == "treatment"
     design = np.column_stack([np.ones(len(trial)), treated, raw_age])
+    arms = treated.to_numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slopes = [age[arm] @ y[arm] / (age[arm] @ age[arm]) for arm in (~arms, arms)]
     cov, share = np.cov(raw_age, raw_y)[0, 1], np.corrcoef(age, y)[0, 1] ** 2
     return Exercise(
         right=age @ y / (age @ age),
@@ -87,6 +91,21 @@ def age_theta(run) -> Exercise:
             "the correlation": (
                 np.corrcoef(age, y)[0, 1],
                 "That is the correlation, without unit. Theta is in points per year.",
+            ),
+            "one arm alone": (
+                slopes[0],
+                "That is theta of the control arm alone. One theta for both: add up the products "
+                "of both arms before you divide.",
+            ),
+            "the treated alone": (
+                slopes[1],
+                "That is theta of the treated alone. One theta for both: add up the products of "
+                "both arms before you divide.",
+            ),
+            "the thetas of both arms averaged": (
+                sum(slopes) / 2,
+                "One theta for each arm, averaged. Add up the products of both arms first, then "
+                "divide once.",
             ),
             "the score": (score @ y / (score @ score), "That is theta of the score. Take age."),
             "score and age confused": (
@@ -120,7 +139,7 @@ def pool_two(run) -> Exercise:
     every = [adjust(trial) for trial in trials]
     lift, se = (np.array([getattr(r, name) for r in every]) for name in ("lift", "se"))
     whole = heterogeneity.pool(lift, se)
-    lift, se = lift[[0, -1]], se[[0, -1]]
+    lift, se, plain = lift[[0, -1]], se[[0, -1]], plain_lifts(trials)
     sizes = [len(trials[0]), len(trials[-1])]
     pooled, squares = heterogeneity.pool(lift, se), se**2
     right = (lift[0] * squares[1] + lift[1] * squares[0]) / squares.sum()
@@ -138,7 +157,20 @@ def pool_two(run) -> Exercise:
             ),
             "weights 1 / se": (
                 (np.average(lift, weights=1 / se), pooled.se),
+                "The weights of the lift are 1 / se. Square the standard errors: variances count.",
+            ),
+            "weights 1 / se throughout": (
+                (np.average(lift, weights=1 / se), np.sqrt(2) / (1 / se).sum()),
                 "The weights are 1 / se. Square the standard errors: variances count.",
+            ),
+            "weights 1 / se, root of their sum": (
+                (np.average(lift, weights=1 / se), 1 / np.sqrt((1 / se).sum())),
+                "The weights are 1 / se. Square the standard errors: variances count.",
+            ),
+            "plain lifts averaged": (
+                (np.mean(plain[0]), np.sqrt(np.square(plain[1]).sum()) / 2),
+                "These are plain lifts, and their plain mean. Take the adjusted ones, in `after`, "
+                "and let the more precise one weigh more.",
             ),
             "weights turned round": (
                 (np.average(lift, weights=squares), pooled.se),
@@ -165,7 +197,7 @@ def pool_two(run) -> Exercise:
                 "The lift is right. 1 / (sum of weights) is a variance: one step is missing.",
             ),
             "plain lifts": (
-                tuple(heterogeneity.pool(*plain_lifts(trials))[:2]),
+                tuple(heterogeneity.pool(*plain)[:2]),
                 "These are the plain lifts. The question is about the adjusted ones, in `after`.",
             ),
             "in the wrong order": (
@@ -194,6 +226,16 @@ def enough(run) -> Exercise:
     if n >= needed:
         raise InputError("These customers are enough for that lift without any baseline.")
     own, share = np.corrcoef(score, y)[0, 1], 1 - n / needed
+    one_pot = np.corrcoef(trial[SCORE].astype(float), trial["outcome"])[0, 1]
+
+    def power_with(share: float) -> float:
+        return power.power(n / 2, aim, sd * np.sqrt(1 - share)) - 0.8
+
+    exact = (
+        optimize.brentq(power_with, 0, 1 - 1e-9)
+        if power_with(0) < 0 < power_with(1 - 1e-9)
+        else np.nan
+    )
     return Exercise(
         right=np.sqrt(share),
         also=np.exp(0.5 * np.log((needed - n) / needed)),
@@ -222,6 +264,16 @@ def enough(run) -> Exercise:
             "sd instead of variance": (
                 np.sqrt(1 - (n / needed) ** 2),
                 "The number of customers goes with the variance, not with the standard deviation.",
+            ),
+            "the formula instead of the rule": (
+                np.sqrt(exact),
+                "That is what the power formula says; the t distribution of a few customers asks "
+                "for a little more. Use the simpler rule of the section.",
+            ),
+            "the score's own, in one pot": (
+                one_pot,
+                "That is the correlation that the score has, all customers in one pot. How large "
+                "must one be, inside the arms?",
             ),
             "the score's own": (
                 own,
