@@ -31,9 +31,8 @@ def own_shop(run: SimpleNamespace) -> Exercise:
         right=(low, high),
         also=limits(own.sum(), n),
         because=f"{own.sum()} of {words.count(n, 'user')} bought, {words.percent(rate, 2)}. "
-        "Wilson's interval reaches farther up than down from such a low rate. "
-        f"It {holds} the rate of everybody, {words.percent(everybody.mean(), 2)}; no shop here "
-        "was made to differ.",
+        f"Wilson's interval reaches farther up than down from such a low rate. It {holds} the rate "
+        f"of everybody, {words.percent(everybody.mean(), 2)}; no shop here was made to differ.",
         wrong={
             "plain interval": (
                 limits(own.sum(), n, "normal"),

@@ -131,8 +131,8 @@ def pooled_sd(run: SimpleNamespace) -> Exercise:
             ),
             "sd with ddof 0": (
                 math.sqrt((n_c * c.var(ddof=0) + n_t * t.var(ddof=0)) / (n_c + n_t)),
-                "Close. These variances divide by n, NumPy's default; the question divides by "
-                "n - 1.",
+                "Close. These variances divide by n, NumPy's default; the question divides by n - "
+                "1.",
             ),
             "no root": (variance, "That is the pooled variance. Its root is the spread."),
             "already divided": (
@@ -208,8 +208,8 @@ def some_react(run: SimpleNamespace) -> Exercise:
             "half of everybody": (
                 (GAIN / 2, GAIN / 2),
                 "Half of the points, as if exactly half reacted, in the cluster and among the "
-                "treated. The customers of just the median age do not react, and the coin need "
-                "not split the others evenly.",
+                "treated. The customers of just the median age do not react, and the coin need not "
+                "split the others evenly.",
             ),
             "median age included": (averages(age >= np.median(age)), border),
             "mean for median": (averages(age > age.mean()), border),

@@ -1,5 +1,4 @@
-"""The exercises of notebook 03: right answers, known mistakes and hints, computed for the run "
-"that asks."""
+"""The exercises of notebook 03: right answers, known mistakes and hints, for the run that asks."""
 
 import math
 from types import SimpleNamespace
@@ -30,8 +29,7 @@ def welch_se(run: SimpleNamespace) -> Exercise:
         right=math.sqrt(control.var(ddof=1) / n_c + treatment.var(ddof=1) / n_t),
         also=result.se,
         because="The squares of two standard errors add up, each variance over its own n. By the "
-        "luck of the draw, "
-        f"baselines may differ by this much; here they differ by "
+        "luck of the draw, baselines may differ by this much; here they differ by "
         f"{words.number(result.lift, sign=True)} points.",
         wrong={
             "sd with ddof 0": (
@@ -80,9 +78,8 @@ def baseline_p(run: SimpleNamespace) -> Exercise:
         right=result.p_value,
         also=2 * stats.t.sf(abs(result.lift) / result.se, result.df),
         because="Here we know that a fair coin made the arms, so any difference, small or large, "
-        "is "
-        "luck, and the test has nothing to tell. Where the machinery may be broken (notebook 02), "
-        "the same p is a check of the coin.",
+        "is luck, and the test has nothing to tell. Where the machinery may be broken (notebook "
+        "02), the same p is a check of the coin.",
         wrong={
             "one side only": (
                 stats.ttest_ind(treatment, control, equal_var=False, alternative="greater").pvalue,
@@ -97,8 +94,7 @@ def baseline_p(run: SimpleNamespace) -> Exercise:
             "normal instead of t": (
                 2 * stats.norm.sf(abs(result.t)),
                 "The normal curve takes the standard error for known. It is estimated: use t with "
-                "its degrees of "
-                "freedom.",
+                "its degrees of freedom.",
             ),
             "pooled variance": (
                 stats.ttest_ind(treatment, control).pvalue,
@@ -131,8 +127,7 @@ def relative(run: SimpleNamespace) -> Exercise:
         right=100 * (control - treatment) / treatment,
         also=100 * (1 / (1 + lift / control) - 1),
         because="The same distance in points, but another base: per cent of the treatment mean. "
-        "That is why a rise of "
-        "25 % is undone by a fall of 20 %. Always say per cent *of what*.",
+        "That is why a rise of 25 % is undone by a fall of 20 %. Always say per cent *of what*.",
         wrong={
             "the same per cent backwards": (
                 -100 * lift / control,
@@ -156,8 +151,7 @@ def relative(run: SimpleNamespace) -> Exercise:
         hints=(
             "Per cent of what? Name the mean that stands below the line.",
             "From 80 to 100 is a rise of 25 %. By how many per cent of 100 does one fall on the "
-            "way "
-            "back? Then the same with the two means.",
+            "way back? Then the same with the two means.",
         ),
         tolerance=0.00051,
     )
@@ -173,8 +167,7 @@ def three_reports(run: SimpleNamespace) -> Exercise:
         right=letters[(1 - run.seed) % 3],
         also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 3 == 1),
         because="p was computed as if there were no effect. It cannot be the probability of that "
-        "very assumption: "
-        "for this one would need to know how often campaigns work at all.",
+        "very assumption: for this one would need to know how often campaigns work at all.",
         wrong={
             f"report {k} taken for the lie": (letters[(k - run.seed) % 3], says)
             for k, says in about.items()

@@ -1,5 +1,4 @@
-"""The exercises of notebook 04: right answers, known mistakes and hints, computed for the run
-that asks."""
+"""The exercises of notebook 04: right answers, known mistakes and hints, for the run that asks."""
 
 import math
 from types import SimpleNamespace
@@ -48,8 +47,8 @@ def basic(run: SimpleNamespace) -> Exercise:
         right=(2 * lift - high, 2 * lift - low),
         also=lift - np.quantile(fast - lift, [0.9, 0.1]),
         because="A tenth of the resampled lifts is left out on either side, and each end jumps to "
-        f"the other side of the lift, {words.number(lift, sign=True)}, at the same distance. "
-        "An interval that promises less is shorter.",
+        f"the other side of the lift, {words.number(lift, sign=True)}, at the same distance. An "
+        "interval that promises less is shorter.",
         wrong={
             "not mirrored": (
                 (low, high),
@@ -101,8 +100,8 @@ def basic(run: SimpleNamespace) -> Exercise:
         hints=(
             'First cut, then mirror. Section "Three ways to read resamples" says where the mirror '
             "stands.",
-            "Leave out a tenth of `fast` on either side. A point x mirrored at m lands at "
-            "2 * m - x, with m = `result.lift`. Which end becomes the lower one?",
+            "Leave out a tenth of `fast` on either side. A point x mirrored at m lands at 2 * m - "
+            "x, with m = `result.lift`. Which end becomes the lower one?",
         ),
     )
 
@@ -119,8 +118,8 @@ def one_arm(run: SimpleNamespace) -> Exercise:
         also=np.quantile(by_places(treatment, np.random.default_rng(run.seed)), [0.025, 0.975]),
         because="This is about the mean: between its two ends lie "
         f"{words.number(float(np.ptp(right)))} points. The middle 95 % of single customers take up "
-        f"{words.number(float(np.ptp(customers)))} points, which alone does not say how sure "
-        "their mean is: that also takes how many they are.",
+        f"{words.number(float(np.ptp(customers)))} points, which alone does not say how sure their "
+        "mean is: that also takes how many they are.",
         wrong={
             "the spread of customers": (
                 customers,
@@ -192,7 +191,7 @@ def four_changes(run: SimpleNamespace) -> Exercise:
         because="A draw does not care about the order of the list. The others fail. Each customer "
         "once: an interval without width. Half as many per resample: in this run "
         f"{words.number(width['half'] / width['own'])} times as wide as it should be. One pot: the "
-        f"lifts lie around zero, whatever the campaign did (their mean is "
+        "lifts lie around zero, whatever the campaign did (their mean is "
         f"{words.number(mixed.mean(), sign=True)}; the lift of this run is "
         f"{words.number(treatment.mean() - control.mean(), sign=True)}).",
         wrong={
@@ -234,8 +233,7 @@ def new_lifts(run: SimpleNamespace) -> Exercise:
             "the promise itself": (
                 95,
                 "That is what the reading promises, and what the *resamples* do by construction. "
-                "Count "
-                'the new lifts, `runs["lift"]`.',
+                'Count the new lifts, `runs["lift"]`.',
             ),
             "a share": (right / 100, "That is a share. Of 100: times 100."),
             "outside": (100 - right, "That is how many lie *outside*."),

@@ -1,5 +1,4 @@
-"""The exercises of notebook 05: right answers, known mistakes and hints, computed for the run
-that asks."""
+"""The exercises of notebook 05: right answers, known mistakes and hints, for the run that asks."""
 
 import math
 from types import SimpleNamespace
@@ -227,6 +226,11 @@ def type_m(run: SimpleNamespace) -> Exercise:
                 found.abs().mean() / abs(run.effect) if run.effect else math.nan,
                 "The right runs, divided by the planted effect. In these runs the truth is "
                 "`worth`.",
+            ),
+            "other runs": (
+                right,
+                "The right recipe, other runs. Take the same `n_runs` and the same `seed`.",
+                0.03 * right,
             ),
             "how much too large": (
                 right - 1,

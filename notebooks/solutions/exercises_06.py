@@ -167,8 +167,8 @@ def holm(run) -> Exercise:
         right=(5 * smallest, 5 * smallest),
         also=multipletests(p, method="holm")[1][[3, 1]],
         because=f"The smallest counts five times. 4 times {words.number(second, 4)} would be "
-        f"{words.number(4 * second, 4)}, which is less, and none may fall below an earlier one: "
-        "so both get the same. A p-value cannot overtake one that is more convincing.",
+        f"{words.number(4 * second, 4)}, which is less, and none may fall below an earlier one: so "
+        "both get the same. A p-value cannot overtake one that is more convincing.",
         wrong={
             "no running maximum": (
                 (5 * smallest, 4 * second),

@@ -90,8 +90,7 @@ def ten_percent(run: SimpleNamespace) -> Exercise:
             "One list of limits and one list of times, as where the helper was checked "
             '("Exactly, without simulation").',
             "`stats.norm.ppf(...)` gives the limit: with p below 0.1 a twentieth lies above it. "
-            "Repeat it for "
-            "each look, and add up what `sequential.crossing_probabilities` returns.",
+            "Repeat it for each look, and add up what `sequential.crossing_probabilities` returns.",
         ),
     )
 
@@ -156,12 +155,10 @@ def first_alarm(run: SimpleNamespace) -> Exercise:
         right=right,
         also=by_winnings(parts[1].mean() - parts[0].mean(), math.sqrt(sum(errors2)), run.worth),
         because=f"The naive reader stopped after {words.count(customers, 'customer')}, because "
-        f"zero "
-        "was outside the usual interval. This one allows for stopping at any moment. It "
+        "zero was outside the usual interval. This one allows for stopping at any moment. It "
         f"{zero} zero, and is {words.number(np.ptp(right) / (2 * critical[look] * se[look]), 1)} "
         "times as wide. Compared with the usual one it is tightest where the standard error is "
-        "about "
-        f"a third of tau; here the error is {words.number(se[look] / run.worth)} times tau.",
+        f"about a third of tau; here the error is {words.number(se[look] / run.worth)} times tau.",
         wrong={
             "the usual interval": (
                 [lift[look] - critical[look] * se[look], lift[look] + critical[look] * se[look]],
@@ -180,8 +177,7 @@ def first_alarm(run: SimpleNamespace) -> Exercise:
             "at the best look": (
                 interval(best),
                 "That is the look where t was farthest out. Nobody knows beforehand which it will "
-                "be: "
-                "the naive reader stops at the *first* one beyond the limit.",
+                "be: the naive reader stops at the *first* one beyond the limit.",
             ),
             "the squared error": (
                 [
@@ -217,11 +213,9 @@ def first_alarm(run: SimpleNamespace) -> Exercise:
         },
         hints=(
             "Two numbers say where to look: which test, and which of its fifty looks. `argmax` on "
-            "a list of "
-            "True and False finds the first True.",
+            "a list of True and False finds the first True.",
             "`ever.argmax()` is the test, `beyond[...].argmax()` its look. Then `lift` and `se` of "
-            "that test and "
-            "look go into `sequential.always_valid_interval`.",
+            "that test and look go into `sequential.always_valid_interval`.",
         ),
     )
 
@@ -255,8 +249,8 @@ def own_plan(run: SimpleNamespace) -> Exercise:
         because=f"{words.count(k, 'look')} with |z| above "
         f"{', '.join(words.number(z) for z in limits)}: at most "
         f"{words.count(math.ceil(room * fixed), 'customer')}, {words.percent(room - 1)} more than "
-        f"one look at "
-        f"the end takes, and {words.count(math.ceil(weeks), 'week')} if the test runs to its end.",
+        f"one look at the end takes, and {words.count(math.ceil(weeks), 'week')} if the test runs "
+        "to its end.",
         wrong={
             "planned for the planted effect": (
                 room * 2 * power.sample_size(aim_of(run), sd),
@@ -303,13 +297,11 @@ def own_plan(run: SimpleNamespace) -> Exercise:
         },
         hints=(
             "Two factors: the customers of a fixed test for a lift of `worth`, and the room that "
-            "the stricter "
-            "limits need, as in `at_equal_power`.",
+            "the stricter limits need, as in `at_equal_power`.",
             "The first is `2 * power.sample_size(worth, sd)`. For the second put your limits and "
-            "*your* times (the "
-            "notebook's are for `looks` looks) into `crossing_probabilities`, with the drift times "
-            "the root of the "
-            "room, and let `optimize.brentq` find the room where the sum is 0.8.",
+            "*your* times (the notebook's are for `looks` looks) into `crossing_probabilities`, "
+            "with the drift times the root of the room, and let `optimize.brentq` find the room "
+            "where the sum is 0.8.",
         ),
         tolerance=min(max(2.0, room * fixed / 1000), (room - 1) * fixed / 3),
     )
@@ -328,8 +320,8 @@ def three_stories(run: SimpleNamespace) -> Exercise:
         because="Its promise covers every moment at once, so any way of stopping is allowed, if "
         "tau was fixed beforehand. In another story the results chose the time of a look: no "
         "guarantee covers that, even where it does little harm. In the third, testing again "
-        "whatever just misses goes toward "
-        f"{words.percent(twice)}, the price of two looks at the usual limit.",
+        f"whatever just misses goes toward {words.percent(twice)}, the price of two looks at the "
+        "usual limit.",
         wrong={
             f"story {k} believed": (letters[(k - run.seed) % 3], says) for k, says in about.items()
         }
@@ -346,11 +338,10 @@ def three_stories(run: SimpleNamespace) -> Exercise:
         },
         hints=(
             "For each story ask: what was fixed before the first customer, and what was decided "
-            "after a look at "
-            "the results?",
+            "after a look at the results?",
             "Deciding by the results when to *stop* is what these tools are made for. Deciding by "
-            "the results when "
-            "to *look*, or to go on past the end, is another matter, for all but one of them.",
+            "the results when to *look*, or to go on past the end, is another matter, for all but "
+            "one of them.",
         ),
     )
 

@@ -85,11 +85,10 @@ def own_schools(run: SimpleNamespace) -> Exercise:
         right=best / usual,
         also=with_indicators(mine),
         because="School effects keep the comparison inside schools, and schools as draws allow for "
-        "the luck of "
-        "classes and for effects that differ from school to school. In your "
+        "the luck of classes and for effects that differ from school to school. In your "
         f"{words.count(len(my_schools), 'school')} the usual standard error is "
-        f"{words.percent(usual / best, 0)} of "
-        f"the one that fits; with all schools it is {words.percent(1 / factor(two_arms), 0)}.",
+        f"{words.percent(usual / best, 0)} of the one that fits; with all schools it is "
+        f"{words.percent(1 / factor(two_arms), 0)}.",
         wrong={
             "all schools": (
                 factor(two_arms),
@@ -113,8 +112,7 @@ def own_schools(run: SimpleNamespace) -> Exercise:
             "school effects, pupils as draws": (
                 error_of(mine, True, None) / usual,
                 "The tempting one: it throws out the differences between schools, and still takes "
-                "each pupil for a "
-                "draw.",
+                "each pupil for a draw.",
             ),
             "school effects, classes as draws": (
                 error_of(mine, True, "teacher") / usual,

@@ -36,8 +36,8 @@ def autumn(run: SimpleNamespace) -> Exercise:
         because=f"Of the {words.count(len(reached), 'user')} that autumn reaches, "
         f"{words.percent(right / len(reached), 0)} were treated in spring, against "
         f"{words.percent(len(treated) / 1000, 0)} of all thousand. With a salt of its own the new "
-        f"coin knows "
-        "nothing of the old one; with that of spring it would have been every one of them.",
+        "coin knows nothing of the old one; with that of spring it would have been every one of "
+        "them.",
         wrong={
             "spring's salt again": (
                 sum(place >= 800 for place in spring),
@@ -82,11 +82,10 @@ def autumn(run: SimpleNamespace) -> Exercise:
         },
         hints=(
             "`place(user, ...)` gives one user's place. Which salt for which season, and from "
-            "which place on is a "
-            "user treated?",
+            "which place on is a user treated?",
             "Go through `range(1000)` and count the users for whom two things are true: the place "
-            "in spring is in "
-            "the upper half, the place in autumn among the upper 200 of the places 0 to 999.",
+            "in spring is in the upper half, the place in autumn among the upper 200 of the places "
+            "0 to 999.",
         ),
         tolerance=0.01,
     )
