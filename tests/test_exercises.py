@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -232,7 +233,10 @@ def test_an_open_exercise_computes_nothing(shown, monkeypatch):
     assert all(text.startswith("**Open.**") and 'hint("03-welch-se")' in text for text in shown) and len(shown) == 3
 
 
-@pytest.mark.parametrize("answer", ["about three", [1, 2], {"a": 1}, object(), "3,75", [], np.eye(2), 10**400, "B"])
+HUGE = pytest.param(10**400, id="huge")
+
+
+@pytest.mark.parametrize("answer", ["about three", [1, 2], {"a": 1}, object(), "3,75", [], np.eye(2), HUGE, "B"])
 def test_what_cannot_be_read_is_said_and_does_not_stop(answer, shown):
     checks.check("03-welch-se", answer)
     assert said(shown) == "**Not yet.** That cannot be read. Give one number, such as 2.75."
@@ -294,6 +298,7 @@ def test_a_rounding_goes_before_a_mistake_nearby_but_not_before_the_mistake_itse
     assert judged(monkeypatch, 3.4, wrong={"other": (3.401, "other")}) == (False, COARSE)
     assert judged(monkeypatch, 3.4, wrong={"other": (3.4, "other")}) == (False, "**Not yet.** other")
     assert judged(monkeypatch, 3.41, wrong={"other": (3.411, "other")}) == (False, "**Not yet.** other")
+    assert "I do not see" in judged(monkeypatch, 1, right=0.7, wrong={})[1]  # little of it would be left
 
 
 def test_the_nearest_of_two_mistakes_is_named(monkeypatch):
@@ -340,6 +345,17 @@ def test_knobs_come_from_the_notebook_that_calls(shown):
     assert said(shown).startswith("**Not yet.**")
     exec('check("03-welch-se", answer)', {"check": checks.check, "answer": solved("03-welch-se", {}).right})
     assert said(shown).startswith("**Right.**")
+
+
+def test_the_first_cell_of_the_notebook_itself_holds_the_knobs(tmp_path, monkeypatch):
+    """Not that of a copy beside it, and whatever its values are computed from."""
+    (tmp_path / "notebooks").mkdir()
+    for name, cluster in (("03_t_test-Copy1", 1), ("03_t_test", 3), ("03_t_test (1)", 2)):
+        cell = nbformat.v4.new_code_cell(f"target_cluster = {cluster}\neffect = 2 * 1.5")
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / f"{name}.ipynb")
+    monkeypatch.setattr(checks, "COURSE", tmp_path)
+    assert vars(checks._run("03", {"effect": 2.5, "lift": 1})) == {"target_cluster": 3, "effect": 2.5}
+    assert vars(checks._run("03", {}))["effect"] == 3.0
 
 
 def test_a_run_without_an_answer_is_told(shown):

@@ -4,6 +4,7 @@ import dis
 import json
 import os
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -257,6 +258,8 @@ def test_set_but_empty_keeps_nothing(monkeypatch, shown, tmp_path):
 def test_the_usual_place_is_the_learners_own_folder(monkeypatch):
     monkeypatch.delenv("AB_PREDICTIONS")
     assert checks._file() == rerun.ROOT / "my" / "predictions.json"
+    monkeypatch.setenv("AB_PREDICTIONS", "~/mine.json")
+    assert checks._file() == Path.home() / "mine.json"
     assert "/my/" in (rerun.ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
