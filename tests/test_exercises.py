@@ -308,6 +308,7 @@ def test_the_nearest_of_two_mistakes_is_named(monkeypatch):
 
 def test_a_small_mistake_does_not_stand_for_everything_smaller_than_the_tolerance(monkeypatch):
     assert judged(monkeypatch, 1.9e-5) == (False, "**Not yet.** tiny")
+    assert judged(monkeypatch, 1e-12, wrong={"none": (0.0, "none")}) == (False, "**Not yet.** none")
     for answer in (0, 0.001, -2e-5):
         assert "I do not see" in judged(monkeypatch, answer)[1]
 
