@@ -6,9 +6,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -160,12 +163,14 @@ def copied(tmp_path, monkeypatch) -> Path:
         shutil.copy(class_sets.ROOT / name, course / name)
     for module in (class_sets, rerun):
         monkeypatch.setattr(module, "ROOT", course)
+    monkeypatch.setattr(checks, "COURSE", course)
+    monkeypatch.setattr(checks, "TABLES", [str(course / "notebooks/solutions")])
     return course
 
 
 def test_a_teachers_own_files_stay_where_they_are(copied):
     before = set(class_sets.common_files()), set(class_sets.open_notebooks())
-    strays = "data/mine.csv my/03_t_test.ipynb runs/x.ipynb class/key.csv notebooks/03_t_test-Copy1.ipynb"
+    strays = "data/mine.csv my/03_t_test.ipynb runs/x.ipynb class/key.csv notebooks/backup_03.ipynb"
     strays += " notebooks/customers_with_clusters.csv helpers/.ipynb_checkpoints/a.py notebooks/solutions/exercise.py"
     for stray in strays.split():
         (copied / stray).parent.mkdir(parents=True, exist_ok=True)
@@ -173,14 +178,40 @@ def test_a_teachers_own_files_stay_where_they_are(copied):
     assert (set(class_sets.common_files()), set(class_sets.open_notebooks())) == before
 
 
-def test_a_course_with_a_gap_or_an_answer_is_told(copied, tmp_path, capsys):
-    path = copied / "notebooks/03_t_test.ipynb"
-    path.write_text(path.read_text(encoding="utf-8").replace("answer = ...", "answer = 2.5", 1), encoding="utf-8")
-    assert class_sets.main(["--out", str(tmp_path / "class")]) == 2
-    assert "03-welch-se has an answer in notebooks/03_t_test.ipynb. Put the dots back" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("03_t_test", "answer = ...", "answer = 2.5", "03-welch-se has an answer in notebooks/03_t_test.ipynb. Put"),
+        ("03_t_test", 'p-value\\", ..., ...)', 'p-value\\", 0.2, 0.4)', "03-p-value has an answer in notebooks/03"),
+        ("03_t_test", 'p-value\\", ..., ...)', 'p-value\\", ..., 0.4)', "03-p-value has an answer in notebooks/03"),
+        ("02_simulated_assignment", 's-imbalance\\", ..., ...)', 's-imbalance\\", 2, 4)', "02-serious-imbalance has"),
+        ("06_segments", "my_words = [..., ", 'my_words = [\\"hold\\", ', "06-envelope has an answer in notebooks/06"),
+        ("06_segments", "testable.index), my_words", 'testable.index), [\\"hold\\"]', "06-envelope has an answer"),
+        ("03_t_test", "{", "<<<<<<< HEAD\n{", "notebooks/03_t_test.ipynb is no notebook (NotJSONError"),
+        ("03_t_test", "seed = 42 ", "seed = int(42) ", "first code cell of notebooks/03_t_test.ipynb cannot be set"),
+        ("03_t_test", "seed = 42 ", "seed=42 ", "first code cell of notebooks/03_t_test.ipynb cannot be set. Each"),
+        ("03_t_test", '\"parameters\"', '\"knobs\"', "first code cell of notebooks/03_t_test.ipynb cannot be set"),
+        ("solutions/exercises_03", "import", "import import", "Mend notebooks/solutions/exercises_03.py"),
+        ("solutions/exercises_03", "EXERCISES =", "TABLE =", "Mend notebooks/solutions/exercises_03.py"),
+        ("solutions/exercises_03", "EXERCISES = {", "EXERCISES = {} and {", "There is no exercise '03-welch-se'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_handed_out_is_told(copied, tmp_path, capsys, monkeypatch, file, old, new, said):
+    titles = class_sets.titles
+    monkeypatch.setattr(class_sets, "titles", lambda books: {k: v for k, v in titles(books).items() if k[:2] == "03"})
+    path = next((copied / "notebooks").glob(f"{file}.*"))
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    refused(["--out", str(tmp_path / "class")], capsys, said)
+    assert [path.name for path in tmp_path.iterdir()] == ["course"]
+
+
+def test_an_empty_notebook_and_a_missing_file_are_told(copied, tmp_path, capsys):
+    (copied / "notebooks/03_t_test.ipynb").write_text("{}", encoding="utf-8")
+    refused(["--out", str(tmp_path / "class")], capsys, "notebooks/03_t_test.ipynb is no notebook", "Get it anew")
     (copied / "data/customers.csv").unlink()
-    assert class_sets.main(["--out", str(tmp_path / "class")]) == 2
-    assert "data/customers.csv is missing. Get the course anew" in capsys.readouterr().err
+    refused(["--out", str(tmp_path / "class")], capsys, "data/customers.csv is missing. Get the course anew")
     assert not (tmp_path / "class").exists()
 
 
@@ -351,6 +382,17 @@ def test_numbers_of_the_key(value, tolerance, spelled):
     assert class_sets.spell(value, tolerance) == spelled
 
 
+def test_no_name_is_a_formula(few, tmp_path):
+    """A spreadsheet would compute it; on the printed page it stands as in the list."""
+    names = ["=1+1", "+Ada", "-Bob", "@Eve", "Zoé =1"]
+    (tmp_path / "list.txt").write_text("\n".join(names), encoding="utf-8")
+    assert class_sets.main(["--names", str(tmp_path / "list.txt"), "--out", str(tmp_path / "class")]) == 0
+    shown = [row["student"] for row in key_rows(tmp_path / "class")]
+    assert shown == ["'=1+1", "'+Ada", "'-Bob", "'@Eve", "Zoé =1"]
+    page = (tmp_path / "class/key.html").read_text(encoding="utf-8")
+    assert all(f"<td>{name}</td>" in page for name in names)
+
+
 def test_a_run_without_an_answer_has_none_in_the_key(few, tmp_path, monkeypatch):
     def solve(name, seed):
         return None if (name, seed) == ("03-welch-se", 2) else exercise("A" if seed == 1 else "B")
@@ -499,6 +541,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_what_a_zip_says_of_its_files_does_not_change():
+    """Neither the clock nor the order in which a folder is listed is in it."""
+    one = class_sets.packed({"b": b"1", "a": b"2"})
+    both = class_sets.packed({"d": b"3", "c": b"4"}, onto=one)
+    with zipfile.ZipFile(io.BytesIO(both)) as archive:
+        assert archive.namelist() == ["a", "b", "c", "d"]
+        assert {entry.date_time for entry in archive.infolist()} == {(2000, 1, 1, 0, 0, 0)}
+
+
 def test_the_same_command_writes_the_same_bytes(few, tmp_path):
     for name in ("one", "two"):
         assert class_sets.main(["--seeds", "2", "--out", str(tmp_path / name)]) == 0
@@ -529,8 +580,8 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(few, tmp_path, monk
     if isinstance(error, OSError):
         refused(["--seeds", "3", "--out", str(out)], capsys, "Cannot write to", "No space left", "--out")
     else:
-        with pytest.raises(KeyboardInterrupt):
-            class_sets.main(["--seeds", "3", "--out", str(out)])
+        assert class_sets.main(["--seeds", "3", "--out", str(out)]) == 130
+        assert capsys.readouterr().err == "tools.class_sets: stopped; nothing was written.\n"
     assert contents(tmp_path) == before and out.exists() == earlier
     assert [path.name for path in tmp_path.iterdir()] == ["class"] * earlier
 
@@ -539,21 +590,25 @@ def test_its_own_folder_is_replaced_and_nobody_elses(few, tmp_path, capsys):
     out = tmp_path / "class"
     out.mkdir()
     assert class_sets.main(["--seeds", "2", "--out", str(out)]) == 0  # an empty folder will do
-    (out / ".DS_Store").write_bytes(b"x")
+    for left in (".DS_Store", "._key.csv", ".~lock.key.csv#", "Thumbs.db", "desktop.ini"):
+        (out / left).write_bytes(b"x")
+    (out / "key.html").unlink()  # nothing of theirs is lost
     assert class_sets.main(["--seeds", "1", "--out", str(out)]) == 0
     assert [path.name for path in out.glob("*.zip")] == ["student-001.zip"]
-    for change in (
-        lambda: (out / "key.csv").write_text("with grades", encoding="utf-8"),
-        lambda: (out / "notes.txt").write_text("mine", encoding="utf-8"),
-        lambda: (out / "graded").mkdir(),
-        lambda: (out / class_sets.MADE).unlink(),
-        lambda: (out / class_sets.MADE).write_text("[", encoding="utf-8"),
-        lambda: (out / "key.html").unlink(),
+    for change, named in (
+        (lambda: (out / "key.csv").write_text("with grades", encoding="utf-8"), "key.csv"),
+        (lambda: (out / "notes.txt").write_text("mine", encoding="utf-8"), "notes.txt"),
+        (lambda: (out / "graded").mkdir(), "graded"),
+        (lambda: (out / ".git").mkdir(), ".git"),
+        (lambda: (out / class_sets.MADE).unlink(), "key.csv"),
+        (lambda: (out / class_sets.MADE).write_text("[", encoding="utf-8"), "key.csv"),
+        (lambda: (out / class_sets.MADE).write_text("[1]", encoding="utf-8"), "key.csv"),
     ):
         capsys.readouterr()
         change()
         before = contents(tmp_path)
-        refused(["--seeds", "2", "--out", str(out)], capsys, "class holds files of yours", "another folder with --out")
+        said = f"class holds files of yours: {named}. Move them away, or name another folder with --out"
+        refused(["--seeds", "2", "--out", str(out)], capsys, said)
         assert contents(tmp_path) == before
         shutil.rmtree(out)
         assert class_sets.main(["--seeds", "1", "--out", str(out)]) == 0
@@ -566,3 +621,85 @@ def test_out_that_is_a_file_is_left_alone(few, tmp_path, capsys):
     assert contents(tmp_path) == {"mine.txt": b"keep"}
     assert class_sets.main(["--out", str(tmp_path / "a/b")]) == 0
     assert (tmp_path / "a/b/key.csv").exists()
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["new", "again"])
+def test_a_file_put_there_meanwhile_is_not_lost(few, tmp_path, monkeypatch, capsys, earlier):
+    out = tmp_path / "class"
+    if earlier:
+        assert class_sets.main(["--seeds", "1", "--out", str(out)]) == 0
+        capsys.readouterr()
+    key_pages = class_sets.key_pages
+
+    def slow(*given):
+        out.mkdir(exist_ok=True)
+        (out / "grades.ods").write_bytes(b"mine")
+        return key_pages(*given)
+
+    monkeypatch.setattr(class_sets, "key_pages", slow)
+    before = contents(tmp_path)
+    refused(["--seeds", "2", "--out", str(out)], capsys, "class holds files of yours: grades.ods")
+    assert contents(tmp_path) == before | {"class/grades.ods": b"mine"}
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(16, "Device or resource busy"), KeyboardInterrupt()], ids=["busy", "stopped"]
+)
+def test_when_the_new_folder_cannot_be_put_there_the_old_one_stays(few, tmp_path, monkeypatch, capsys, error):
+    out = tmp_path / "class"
+    assert class_sets.main(["--seeds", "1", "--out", str(out)]) == 0
+    capsys.readouterr()
+    before, rename = contents(tmp_path), Path.rename
+
+    def rename_or_not(path, target):
+        if path.name == "fresh":
+            raise error
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename_or_not)
+    if isinstance(error, OSError):
+        refused(["--seeds", "2", "--out", str(out)], capsys, "Cannot write to", "busy")
+    else:
+        assert class_sets.main(["--seeds", "2", "--out", str(out)]) == 130
+    assert contents(tmp_path) == before and [path.name for path in tmp_path.iterdir()] == ["class"]
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_the_work(tmp_path, monkeypatch, capsys):
+    """The root of the file system is a mount point on every machine; root may write anywhere, hence the patches."""
+    monkeypatch.setattr(class_sets, "common_files", lambda: pytest.fail("it has begun to work"))
+    refused(["--out", "/"], capsys, "/ is a drive", "Name a new folder in it, such as /class.")
+    (tmp_path / "c").mkdir()
+    for locked, out in ((tmp_path, tmp_path / "a/b"), (tmp_path, tmp_path / "c"), (tmp_path / "c", tmp_path / "c")):
+        monkeypatch.setattr(os, "access", lambda folder, _mode, locked=locked: Path(folder) != locked)
+        refused(["--out", str(out)], capsys, f"Cannot write to {locked} (no permission).", "another folder with --out")
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path / "c")
+    refused(["--out", str(tmp_path / "c")], capsys, f"such as {tmp_path / 'c/class'}.")
+
+
+def test_the_home_folder_may_be_typed_as_a_wave(few, tmp_path, monkeypatch):
+    """make hands it on as it stands."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text("Ada\nBob", encoding="utf-8")
+    assert class_sets.main(["--names", "~/list.txt", "--out", "~/class"]) == 0
+    assert [row["student"] for row in key_rows(tmp_path / "class")] == ["Ada", "Bob"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["class", "list.txt"]
+
+
+def test_ctrl_c_is_one_line(tmp_path):
+    """As a terminal sends it: to the command and to the processes that compute for it."""
+    command = [sys.executable, "-m", "tools.class_sets", "--seeds", "30", "--out", str(tmp_path / "class")]
+    run = subprocess.Popen(command, cwd=class_sets.ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        while run.poll() is None and not list(tmp_path.iterdir()):
+            time.sleep(0.1)
+        time.sleep(0.7)  # the processes import what they need
+        while run.poll() is None:  # on a slow machine the first may come while the processes are started
+            os.killpg(run.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(timeout=20)
+        said = run.stderr.read()
+    finally:
+        run.kill()
+    assert (run.returncode, said) == (130, "tools.class_sets: stopped; nothing was written.\n")
+    assert list(tmp_path.iterdir()) == []

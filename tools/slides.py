@@ -30,6 +30,7 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from helpers import InputError
+from tools import rerun
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT = 1280, 720  # a slide, in pixels; the browser scales it to the screen
@@ -159,6 +160,8 @@ def output_height(output: NotebookNode) -> int:
     data = output.get("data", {})
     if "image/png" in data:
         header = base64.b64decode(data["image/png"][:44])  # a PNG says its size in bytes 16 to 23
+        if not header.startswith(b"\x89PNG"):
+            raise InputError("a stored picture is no PNG; run all cells and save.")
         width, high = int.from_bytes(header[16:20]), int.from_bytes(header[20:24])
         return min(PICTURE, WIDTH * high // width) + GAP
     if rows := data.get("text/html", "").count("<tr"):
@@ -277,20 +280,27 @@ def render(notebook: NotebookNode) -> str:
     return exporter().from_notebook_node(plan(notebook), resources)[0]
 
 
-def course() -> list[Path]:
-    return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-
-
 def find(name: str) -> tuple[Path, str]:
-    """The notebook that a name on the command line means, and the name of its deck, without ending."""
-    for path in course():
+    """The notebook that a name on the command line means, and the name of its deck."""
+    course = rerun.notebook_files()
+    for path in course:
         if name.removesuffix(".ipynb").zfill(2) in (path.name[:2], path.stem):
-            return path, path.stem
-    path = Path(name).resolve()
+            return path, f"{path.stem}.html"
+    path = rerun.typed_path(name).resolve()
     if path.suffix != ".ipynb" or not path.is_file():
-        last = course()[-1].name[:2]
-        raise InputError(f"there is no such notebook. Give a number from 01 to {last}, or the path of an .ipynb file.")
-    return path, path.stem if path in course() else f"{path.parent.name}-{path.stem}"
+        numbers = f"a number from 01 to {course[-1].name[:2]}"
+        raise InputError(f"{name}: there is no such notebook. Give {numbers}, or the path of an .ipynb file.")
+    return path, f"{path.stem}.html" if path in course else f"{path.parent.name}-{path.stem}.html"
+
+
+def deck(path: Path) -> str:
+    """The deck of the notebook in a file. Raises InputError where none can be made of it."""
+    notebook = rerun.read(path)
+    try:
+        return render(notebook)
+    except Exception as error:  # whatever nbconvert stumbles over
+        why = error if isinstance(error, InputError) else f"it cannot be shown as slides ({error!r})."
+        raise InputError(f"{path}: {why}") from None
 
 
 def main(names: list[str], out: Path = ROOT / "slides") -> int:
@@ -298,21 +308,22 @@ def main(names: list[str], out: Path = ROOT / "slides") -> int:
     if {"-h", "--help"} & set(names):
         print(__doc__)
         return 0
-    decks = {}
+    found: dict[str, Path] = {}
     try:
-        for name in names or [path.stem for path in course()]:
-            path, stem = find(name)
-            decks[f"{stem}.html"] = render(nbformat.read(path, as_version=4))
-        name = out.name
+        for name in names or [path.stem for path in rerun.notebook_files()]:
+            path, file = find(name)
+            if (earlier := found.setdefault(file, path)) != path:
+                raise InputError(f"{earlier} and {path} would both be {file}. Rename the folder of one.")
+        decks = {file: deck(path) for file, path in found.items()}
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfinished-") as workshop:
             for file, html in decks.items():
                 (Path(workshop) / file).write_text(html, encoding="utf-8")
-            out.mkdir(exist_ok=True)
-            for file in decks:
-                (Path(workshop) / file).replace(out / file)
-    except (InputError, OSError, ValueError, nbformat.ValidationError) as error:
-        why = str(error) if isinstance(error, InputError) else f"it cannot be used ({type(error).__name__})."
-        print(f"slides: {name}: {why} Nothing was written.", file=sys.stderr)
+            rerun.put_in_place(Path(workshop), out)
+    except InputError as error:
+        print(f"tools.slides: {error} Nothing was written.", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"tools.slides: Cannot write to {out} ({error.strerror}). Mend that, and try again.", file=sys.stderr)
         return 2
     print("\n".join(str(out / file) for file in decks))
     print("Open one in a browser. Space goes on, F fills the screen, Esc shows all slides, ? lists more keys.")

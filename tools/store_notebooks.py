@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 
+from helpers import InputError
 from tools import rerun, slides
 
 CLUSTERED = "customers_with_clusters.csv"
@@ -24,7 +25,7 @@ def reading_minutes(notebook: nbformat.NotebookNode) -> int:
 
 
 def store(path: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
+    notebook = rerun.read(path)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -43,7 +44,22 @@ def store(path: Path) -> None:
     print(f"{path.parent.name}/{path.name}: {minutes} minutes to read, {seconds:.1f} s to run")
 
 
+def main(names: list[str]) -> int:
+    """Store the notebooks of these names, or all: 0 when all went well, 2 with a message where a name means none."""
+    try:
+        files = [*rerun.notebook_files(), *rerun.solution_files()]
+        known = list(dict.fromkeys(path.stem for path in files))
+        for name in names:
+            if name not in known:
+                raise InputError(f"There is no notebook {name!r}. Give some of {', '.join(known)}, or none for all.")
+        for path in files:
+            if path.stem in (names or known):
+                store(path)
+    except InputError as error:
+        print(f"tools.store_notebooks: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
 if __name__ == "__main__":
-    for path in [*rerun.notebook_files(), *rerun.solution_files()]:
-        if not sys.argv[1:] or path.stem in sys.argv[1:]:
-            store(path)
+    sys.exit(main(sys.argv[1:]))
