@@ -19,7 +19,8 @@ from helpers import InputError, is_number, words
 
 COURSE = Path(__file__).resolve().parents[1]
 TABLES = [str(COURSE / "notebooks/solutions"), str(COURSE / "notebooks/exercises.zip")]  # a class set has the second
-UNKNOWN = 'I do not see how you got there. Check unit and column, or `hint("{}")`. A knob changed? Run all cells again.'
+UNKNOWN = """I do not see how you got there. Check unit and column, or `hint("{}")`. Numbers typed from the
+page are rounded: use the variables. A knob changed? Run all cells again."""
 FORMS = ('Give one letter in quotes, such as "A".', "Give one number, such as 2.75.", "Give two numbers: (2.75, 8).")
 _hints_given: dict[str, int] = {}
 

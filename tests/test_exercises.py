@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
+from scipy import stats
 
 from helpers import InputError, checks, words
 from tests import notebook_checks
@@ -211,6 +212,30 @@ def test_solutions_are_right_on_other_knobs(number, knobs, tmp_path, monkeypatch
     assert all(text.startswith(("**Right.**", "In this run the question has no answer")) for text in verdicts)
 
 
+@pytest.mark.parametrize("looks", [1, 2, 5, 12])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_notebooks_own_calculation_is_near_enough(looks, seed):
+    """08 builds the false-alarm rate by hand, on a grid; with one decimal, as asked for, it passes as well."""
+    cells = notebook_checks.code_cells(notebook_checks.read(NOTEBOOKS["08"]))
+    space = {"np": np, "stats": stats}
+    exec(next(cell.source for cell in cells if "def stopped_at_each_look" in cell.source), space)
+    level = (0.1, 0.2, 0.02)[seed]
+    by_hand = 100 * space["stopped_at_each_look"]([stats.norm.isf(level / 2)] * looks).sum()
+    assert checks.judge("08-other-level", round(by_hand, 1), {"looks": looks, "seed": seed})[0] is True
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_right_story_is_praised_without_naming_a_place(seed):
+    """The stories go round with the seed, so no message may say 'the third'."""
+    for name in EXERCISES:
+        exercise = solved(name, {"seed": seed, "rows": 20_000})
+        if isinstance(exercise.right, str):
+            texts = [exercise.because, *exercise.hints, *(says for _, says, *_ in exercise.wrong.values())]
+            assert not re.findall(
+                r"\b(?:first|second|third|fourth|last) (?:story|report|one of)|[Ii]n the third", " ".join(texts)
+            )
+
+
 # What check and hint say
 
 
@@ -279,7 +304,7 @@ def judged(monkeypatch, answer, **changes) -> tuple[bool | None, str]:
 
 
 @pytest.mark.parametrize("digits", [0, 1, 2, 3])
-@pytest.mark.parametrize("name", ["03-welch-se", "03-baseline-p", "01-own-shop", "08-ten-percent", "06-difference"])
+@pytest.mark.parametrize("name", ["03-welch-se", "03-baseline-p", "01-own-shop", "08-other-level", "06-difference"])
 def test_a_right_answer_with_too_few_decimals_is_told_so(name, digits):
     """Rounded by more than is asked for: not right, but perhaps the way was, unless little of the number is left."""
     exercise = solved(name, {})

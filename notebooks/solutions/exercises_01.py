@@ -19,6 +19,7 @@ def own_shop(run: SimpleNamespace) -> Exercise:
     inside = log["user_id"] % 50 == run.seed % 50
     own, everybody = log.loc[inside, "converted"], log["converted"]
     n, rate, z = len(own), own.mean(), 1.959964
+    own_rows = everybody.iloc[run.seed % 50 :: 50]
     middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     low, high = 100 * (middle - reach), 100 * (middle + reach)
@@ -57,6 +58,19 @@ def own_shop(run: SimpleNamespace) -> Exercise:
                 "and Wilson's interval is not the rate plus and minus something either.",
             ),
             "ends swapped": ((high, low), "Both numbers are there. Give the lower end first."),
+            "one standard error": (
+                tuple(100 * (rate + side * own.sem()) for side in (-1, 1)),
+                "That is the rate plus and minus *one* standard error. The question asks for "
+                "Wilson's 95 % interval.",
+            ),
+            "those who did not buy": (
+                limits(n - own.sum(), n),
+                "That is the interval for those who did *not* buy.",
+            ),
+            "by row instead of user_id": (
+                limits(own_rows.sum(), len(own_rows)),
+                "The remainder was taken of the row number. Take that of `user_id`.",
+            ),
             "too little confidence": (
                 limits(own.sum(), n, alpha=0.1),
                 "This interval leaves out 5 % at *each* end. A 95 % interval leaves out 5 % in "
@@ -99,6 +113,14 @@ def silhouette(run: SimpleNamespace) -> Exercise:
         own, far = near_and_far(points, metric)
         return score(own, min(far.values()))
 
+    def silhouette_of(row: int) -> float:
+        gaps, same = cdist(scaled[[row]], scaled)[0], number == number[row]
+        if same.sum() < 2:
+            return math.nan
+        others = min(gaps[number == j].mean() for j in np.unique(number[~same]))
+        return score(gaps[same].sum() / (same.sum() - 1), others)
+
+    in_order = np.lexsort(raw.T[::-1])[place]  # the row that stands there in the sorted `points`
     own, far = near_and_far(scaled)
     rest = sum(far[j] * (number == j).sum() for j in others) / (number != run.target_cluster).sum()
     centres = {j: math.dist(scaled[place], scaled[number == j].mean(axis=0)) for j in others}
@@ -153,6 +175,15 @@ def silhouette(run: SimpleNamespace) -> Exercise:
                 (far[nearest] - own) / min(own, far[nearest]) if own else math.inf,
                 "The difference is right. Divide it by the *larger* of the two means.",
             ),
+            "not yet divided": (
+                far[nearest] - own,
+                "The difference is right. Divide it by the larger of the two means.",
+            ),
+            "the row of another customer": (
+                silhouette_of(in_order),
+                "That is another customer: the notebook's `points` are sorted, so row numbers "
+                "there are not the labels of `clustered`.",
+            ),
             "mean of all customers": (
                 silhouette_score(scaled, number, sample_size=min(len(raw), 2000), random_state=42),
                 "That is the mean over all customers, as in the picture. Here it is one customer.",
@@ -161,6 +192,7 @@ def silhouette(run: SimpleNamespace) -> Exercise:
         hints=(
             "First the distances from this customer to everybody: `scaled - scaled.loc[customer]`, "
             "squared, added up over the features, root. Then means, cluster by cluster.",
+            "If `gaps` is the column of these distances, "
             '`gaps.groupby(clustered["Cluster"])` gives `.mean()`, `.sum()` and `.size()` for each '
             "cluster. In its own one, divide the sum by one customer fewer.",
         ),

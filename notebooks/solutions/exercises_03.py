@@ -60,6 +60,15 @@ def welch_se(run: SimpleNamespace) -> Exercise:
                 "That is how far single customers lie apart. A mean of n customers varies less: "
                 "divide by n.",
             ),
+            "one spread for everybody": (
+                np.std([*control, *treatment], ddof=1) * math.sqrt(1 / n_c + 1 / n_t),
+                "One spread for all customers together. Each arm has its own.",
+            ),
+            "the error of one mean": (
+                stats.sem([*control, *treatment]),
+                "That is the standard error of the mean of all customers together. Here two means "
+                "are compared.",
+            ),
             "the lift itself": (result.lift, "That is the difference. How far could luck move it?"),
         },
         hints=(
@@ -90,6 +99,20 @@ def baseline_p(run: SimpleNamespace) -> Exercise:
                 stats.ttest_ind(treatment, control, equal_var=False, alternative="less").pvalue,
                 "One side only: the share of luck below t. This far from zero *on either side* "
                 "needs both.",
+            ),
+            "the sign of t": (
+                2 - result.p_value,
+                "No probability exceeds 1. Which side of zero is t on? Take its size, `abs(...)`, "
+                "first.",
+            ),
+            "the degrees of freedom of the outcome": (
+                2 * stats.t.sf(abs(result.t), by_outcome.df),
+                "Very close. Those are the degrees of freedom of the outcome, the notebook's `df`. "
+                "Do Step 4 with the baselines, too.",
+            ),
+            "n - 2 degrees of freedom": (
+                2 * stats.t.sf(abs(result.t), len(control) + len(treatment) - 2),
+                "Very close. Those are n - 2 degrees of freedom, Student's. Step 4 has Welch's.",
             ),
             "normal instead of t": (
                 2 * stats.norm.sf(abs(result.t)),

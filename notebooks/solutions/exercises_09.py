@@ -132,6 +132,25 @@ def own_schools(run: SimpleNamespace) -> Exercise:
                 usual / best,
                 "That is the ratio the other way round: the usual error over the fitting one.",
             ),
+            "in per cent": (100 * best / usual, "That is in per cent. How many *times*?"),
+            "how much larger": (
+                best / usual - 1,
+                "By so much it is larger. How many times the usual one is it?",
+            ),
+            "the usual error of all schools": (
+                best / error_of(two_arms, False, None),
+                "The usual error below the line is that of all schools. Take `my_pupils` for both.",
+            ),
+            "against the fourth way": (
+                best / error_of(mine, True, "teacher"),
+                "Compared with the fourth way. The usual standard error has no school effects.",
+            ),
+            "another correction for the number of schools": (
+                best / usual * math.sqrt((len(mine) - 1 - len(my_schools)) / (len(mine) - 1)),
+                "The same comparison; only the library's correction for the number of schools "
+                "differs. Use its formula in `ways`.",
+                0.015 * best / usual,
+            ),
             "the error itself": (
                 best,
                 "That is the standard error, in points. How many times the usual one is it?",

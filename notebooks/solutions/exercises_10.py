@@ -6,11 +6,11 @@ from types import SimpleNamespace
 from helpers import words
 from helpers.checks import Exercise
 
-USERS = range(1000)
+USERS = range(30_000)
 
 
 def places(salt: str) -> list[int]:
-    """The place of each of the first thousand users, from the first four bytes of the hash."""
+    """The place of each of the users, from the first four bytes of the hash."""
     texts = (f"{user}:{salt}".encode() for user in USERS)
     return [int.from_bytes(hashlib.md5(text).digest()[:4], "big") % 1000 for text in texts]
 
@@ -26,16 +26,14 @@ def autumn(run: SimpleNamespace) -> Exercise:
     def both(lower: float, chosen: list[int], low: float = 800, high: float = 1000) -> int:
         return sum(a >= lower and low <= b < high for a, b in zip(spring, chosen, strict=True))
 
-    close = (
-        "Close to what one would expect. Count them, one user after the other, and mind the "
-        "boundary: with which place do the upper 200 of 0 to 999 begin?"
-    )
+    close = "That is what one would expect. Count them, one user after the other."
+    boundary = "Very close. Mind the boundary: with which place do the upper 200 of 0 to 999 begin?"
     return Exercise(
         right=right,
         also=sum(int(digits[user][:8], 16) % 1000 >= 800 for user in USERS if spring[user] > 499),
         because=f"Of the {words.count(len(reached), 'user')} that autumn reaches, "
         f"{words.percent(right / len(reached), 0)} were treated in spring, against "
-        f"{words.percent(len(treated) / 1000, 0)} of all thousand. With a salt of its own the new "
+        f"{words.percent(len(treated) / len(USERS), 0)} of all. With a salt of its own the new "
         "coin knows nothing of the old one; with that of spring it would have been every one of "
         "them.",
         wrong={
@@ -69,23 +67,38 @@ def autumn(run: SimpleNamespace) -> Exercise:
                 "These are the users treated in spring *or* in autumn. The question asks for both.",
             ),
             "a share": (
-                right / 1000,
-                "That is a share of the thousand users. The question asks for a number of users.",
+                right / len(USERS),
+                "That is a share of the users. The question asks for a number of users.",
             ),
-            "by the plan, not counted": (100.0, close),
-            "the boundary place": (both(500, fall, 801), close),
+            "by the plan, not counted": (len(USERS) / 10, close),
+            "the boundary place": (both(500, fall, 801), boundary),
+            "one place too many": (both(500, fall, 799), boundary),
+            "both boundaries": (both(501, fall, 801), boundary),
             "the other boundary": (
                 both(501, fall),
                 "Very close: a place on the boundary is missing. Where does the upper half of 0 to "
                 "999 begin?",
             ),
+            "the seed not in the salt": (
+                both(500, places("autumn-{seed}")),
+                "Is the seed in the salt of autumn? Without the f in front of the quotes it is "
+                f"not: in this run it should read {salt['autumn']}.",
+            ),
+            "a salt without the seed": (
+                both(500, places("autumn")),
+                f"Is the seed in the salt of autumn? In this run it should read {salt['autumn']}.",
+            ),
+            "the first thousand alone": (
+                sum(user in reached for user in treated if user < 1000),
+                "That is for the first thousand users. The question asks for thirty thousand.",
+            ),
         },
         hints=(
             "`place(user, ...)` gives one user's place. Which salt for which season, and from "
             "which place on is a user treated?",
-            "Go through `range(1000)` and count the users for whom two things are true: the place "
-            "in spring is in the upper half, the place in autumn among the upper 200 of the places "
-            "0 to 999.",
+            "Go through `range(30_000)` and count the users for whom two things are true: the "
+            "place in spring is in the upper half, the place in autumn among the upper 200 of the "
+            "places 0 to 999.",
         ),
         tolerance=0.01,
     )
