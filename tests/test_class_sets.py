@@ -188,7 +188,7 @@ def test_a_teachers_own_files_stay_where_they_are(copied):
         ("06_segments", "my_words = [..., ", 'my_words = [\\"hold\\", ', "06-envelope has an answer in notebooks/06"),
         ("06_segments", "testable.index), my_words", 'testable.index), [\\"hold\\"]', "06-envelope has an answer"),
         ("03_t_test", "{", "<<<<<<< HEAD\n{", "notebooks/03_t_test.ipynb is no notebook (NotJSONError"),
-        ("03_t_test", "seed = 42 ", "seed = int(42) ", "first code cell of notebooks/03_t_test.ipynb cannot be set"),
+        ("03_t_test", "seed = 42 ", "seed = 42 + ", "first code cell of notebooks/03_t_test.ipynb cannot be set"),
         ("03_t_test", "seed = 42 ", "seed=42 ", "first code cell of notebooks/03_t_test.ipynb cannot be set. Each"),
         ("03_t_test", '\"parameters\"', '\"knobs\"', "first code cell of notebooks/03_t_test.ipynb cannot be set"),
         ("solutions/exercises_03", "import", "import import", "Mend notebooks/solutions/exercises_03.py"),
@@ -311,7 +311,7 @@ def test_the_key_is_what_the_solutions_compute(made, solutions, monkeypatch, tmp
             assert verdict and judged(exercise, row[exercise], seed), (exercise, answer, row[exercise])
             compute, run = checks._look_up(exercise, {"seed": seed})
             assert class_sets.spell(compute(run).right, compute(run).tolerance) == row[exercise]
-            assert checks._gap(answer, compute(run).right) <= compute(run).tolerance
+            assert checks._gaps(answer, compute(run).right).max() <= compute(run).tolerance
 
 
 def test_a_wrong_key_is_caught(made):

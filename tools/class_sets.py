@@ -232,7 +232,7 @@ def same_answer(one: checks.Exercise | None, other: checks.Exercise | None) -> b
     if one is None or other is None:
         return one is other
     try:
-        return checks._gap(one.right, other.right) <= other.tolerance
+        return bool(checks._gaps(one.right, other.right).max() <= other.tolerance)
     except (TypeError, ValueError):
         return False
 
