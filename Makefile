@@ -1,7 +1,8 @@
 # Two commands do everything: `make lab` (learn) and `make test` (the whole suite). `make help` lists the rest.
 PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/.ready
+# Named after what it is made from: files with other dates are no reason to make it anew.
+READY := .venv/.ready-$(shell cat requirements.txt pyproject.toml | cksum | cut -d' ' -f1)
 SCALE := tools/requirements-scale.txt
 SETTINGS := .venv/share/jupyter/lab/settings
 LAB_FLAGS := $(if $(filter 0,$(shell id -u)),--allow-root)  # in a container one often is root
@@ -38,7 +39,8 @@ my: | .venv
 .venv: $(READY)  ## the environment alone
 
 # uv is itself one of the pinned packages: its own lines of requirements.txt bring it in, then it brings the rest.
-$(READY): requirements.txt pyproject.toml
+$(READY):
+	@[ ! -L .venv ] || { echo "This .venv is a link, and what it leads to is not ready for this folder. Call make .venv there." >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); \
 	  sys.exit(0 if ok else "The course needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Try: make lab PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv --clear .venv

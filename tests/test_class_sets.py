@@ -256,12 +256,49 @@ def test_a_set_that_borrows_an_environment_uses_its_own_files(made, make, tmp_pa
     assert (place == str(course / "my/predictions.json")) is own, place
 
 
+def test_a_borrowed_environment_is_used_or_left_as_it_is(made, make, tmp_path):
+    """A link to the environment of another set: newer dates are no reason to empty it, nor is an unfinished one."""
+    with zipfile.ZipFile(made / "001-Ada-Lovelace.zip") as archive:
+        archive.extractall(tmp_path)
+    course, shared = tmp_path / class_sets.TOP, tmp_path / "shared"
+    shared.mkdir()
+    (shared / "python").touch()
+    (course / ".venv").symlink_to(shared)
+    ready = make(
+        "-s", "-f", "-", "where", cwd=course, input="include Makefile\nwhere:\n\t@echo $(READY)\n"
+    ).stdout.strip()
+    unfinished = make(".venv", cwd=course)
+    assert unfinished.returncode == 2 and unfinished.stderr.startswith("This .venv is a link")
+    (course / ready).touch()
+    os.utime(course / ready, (0, 0))
+    assert make(".venv", cwd=course).returncode == 0
+    assert {path.name for path in shared.iterdir()} == {"python", Path(ready).name}
+    with (course / "requirements.txt").open("a", encoding="utf-8") as file:
+        file.write("\n")  # another content, though, is
+    assert make(".venv", cwd=course).returncode == 2 and (shared / "python").exists()
+
+
 def test_seed_for_seeds_is_told(make):
     refused = make("-o", ".venv", "class", "SEED=30", cwd=class_sets.ROOT)  # -o: no environment is built
     assert refused.returncode == 2 and refused.stderr.startswith("Say SEEDS=30") and not refused.stdout
 
 
 # The key
+
+
+def test_the_printed_key_lists_mistakes_only_where_they_are_wrong(made):
+    """For each student of the class; and every page of a long table has its heads."""
+    page = (made / "key.html").read_text(encoding="utf-8")
+    assert page.count("<thead>") == page.count("<table>") == len(EXERCISES) and "<th>other draws</th>" not in page
+    assert "<th>both arms rounded up</th>" in page
+    exercise = class_sets.solve("04-one-arm", FIRST)
+    cells = {"close": (exercise.right, ""), "far": ((1.0, 2.0), "")}
+    key = [[exercise._replace(wrong=cells)], [exercise._replace(wrong={"close": ((3.0, 4.0), "")})]]
+    rows = class_sets.key_pages([class_sets.Student(n, 1, "") for n in "ab"], {"04-one-arm": "x"}, key).splitlines()
+    assert [row.split("<td>")[-2:] for row in rows if row.startswith("<tr><td>")] == [
+        ["</td>", "1.000 and 2.000</td></tr>"],
+        ["3.000 and 4.000</td>", "</td></tr>"],
+    ]
 
 
 def test_the_key_has_a_row_a_student_and_a_column_an_exercise(made):
@@ -422,7 +459,7 @@ def test_without_options_one_set_with_the_seed_of_the_course(few, tmp_path, caps
     assert [cell.source for cell in notebook.cells] == [cell.source for cell in stored.cells]
     assert [row["student"] for row in key_rows(tmp_path / "class")] == ["everybody"]
     said = capsys.readouterr()
-    assert said.out.startswith("1 set (") and "seeds 42 to 42" in said.out and said.err == ""
+    assert said.out.startswith("1 set (") and "seed 42:" in said.out and said.err == ""
 
 
 @pytest.mark.parametrize(
@@ -600,6 +637,7 @@ def test_its_own_folder_is_replaced_and_nobody_elses(few, tmp_path, capsys):
         (lambda: (out / "notes.txt").write_text("mine", encoding="utf-8"), "notes.txt"),
         (lambda: (out / "graded").mkdir(), "graded"),
         (lambda: (out / ".git").mkdir(), ".git"),
+        (lambda: (out / ".mynotes").write_text("keep"), ".mynotes"),
         (lambda: (out / class_sets.MADE).unlink(), "key.csv"),
         (lambda: (out / class_sets.MADE).write_text("[", encoding="utf-8"), "key.csv"),
         (lambda: (out / class_sets.MADE).write_text("[1]", encoding="utf-8"), "key.csv"),

@@ -33,6 +33,7 @@ def faults(page: str, number: str, notebook) -> list[str]:
     rows = [row for row in ROW.findall(text) if row[0] != "section"]
     sections = set(re.findall(r"^##+ (.+)$", prose, re.MULTILINE))
     found += [f"no section {row[0]!r}" for row in rows if row[0] not in sections]
+    plan = {row[0]: row[3] for row in rows}
     order = [prose.find(f"# {row[0]}\n") for row in rows]
     if order != sorted(order):
         found.append("sections out of order")
@@ -44,6 +45,13 @@ def faults(page: str, number: str, notebook) -> list[str]:
     stops = [name for row in rows if "**Stop:**" in row[3] for name in ID.findall(row[3])]
     if sorted(stops) != sorted(predictions):
         found.append(f"stops {stops}, predictions {predictions}")
+    here = ""
+    for cell in notebook.cells:
+        heads = [line for line in re.findall(r"^##+ (.+)$", cell.source, re.MULTILINE) if line in plan]
+        here = heads[-1] if heads and cell.cell_type == "markdown" else here
+        for name in re.findall(r'^(?:predict|decide)\("([^"]+)"', cell.source, re.MULTILINE):
+            if name not in plan.get(here, ""):
+                found.append(f"{name} is asked for under {here!r}")
     exercises = re.findall(r'^check\("([^"]+)"', "\n".join(cell.source for cell in notebook.cells), re.MULTILINE)
     found += [f"no exercise {name}" for name in set(ID.findall(text)) - set(predictions) - set(exercises)]
     if len(re.findall(r'^- \*".+"\* Ask: .+[?.)]$', text, re.MULTILINE)) != 3:
@@ -63,6 +71,7 @@ def test_the_plan_fits_the_notebook(number):
         ("| A published result | 6 |", "| A published result | 7 |", "51 minutes"),
         ("| A published result |", "| The published result |", "no section"),
         ("`03-p-value`", "`03-p-values`", "stops"),
+        ("| Step 5: the p-value |", "| Step 6: the interval |", "03-p-value is asked for under 'Step 4"),
         ("`03-three-reports`", "`03-reports`", "no exercise"),
         ("## 03 Is the difference", "## 03 Was the difference", "another title"),
         ('- *"Not significant means', '- "Not significant means', "misconceptions"),

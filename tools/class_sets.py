@@ -52,12 +52,13 @@ NOTE = b"""> **This is a class set.** Call `make lab` in this folder; your noteb
 """
 HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Answer key</title><style>
 body {font: 9pt sans-serif; margin: 1.5em}
-tr {break-inside: avoid} td:first-child {white-space: nowrap} section {break-after: page}
+tr {break-inside: avoid} td {white-space: nowrap} section {break-after: page}
 table {border-collapse: collapse}
 th, td {border: 1px solid #bbb; padding: .2em .5em; text-align: left; vertical-align: bottom}
 th {font-weight: normal} td:nth-child(3) {font-weight: bold} @page {size: landscape}</style><h1>Answer key</h1>
 <p>For the knobs as handed out; with other knobs <code>check</code> still judges rightly. Right answer first, then what
-the known mistakes lead to, so that a wrong answer tells its reason. All are rounded to one digit more than asked.</p>
+the known mistakes lead to, so that a wrong answer tells its reason (nothing where that is right for this student, too).
+All are rounded to one digit more than asked.</p>
 """
 
 
@@ -227,14 +228,17 @@ def solve_all(tasks: list[tuple[str, int]], bar: tqdm) -> Iterable[checks.Exerci
         pool.shutdown(cancel_futures=True)
 
 
-def same_answer(one: checks.Exercise | None, other: checks.Exercise | None) -> bool:
-    """Whether the right answer to the one would pass for the other."""
-    if one is None or other is None:
-        return one is other
+def passes(answer: object, exercise: checks.Exercise) -> bool:
+    """Whether an answer would pass."""
     try:
-        return bool(checks._gaps(one.right, other.right).max() <= other.tolerance)
+        return bool(checks._gaps(answer, exercise.right).max() <= exercise.tolerance)
     except (TypeError, ValueError):
         return False
+
+
+def same_answer(one: checks.Exercise | None, other: checks.Exercise | None) -> bool:
+    """Whether the right answer to the one would pass for the other."""
+    return one is other if one is None or other is None else passes(one.right, other)
 
 
 def refuse_twins(students: list[Student], key: list[list[checks.Exercise | None]]) -> None:
@@ -269,30 +273,33 @@ def key_table(students: list[Student], asked: dict[str, str], key: list[list[che
 
 
 def key_pages(students: list[Student], asked: dict[str, str], key: list[list[checks.Exercise | None]]) -> str:
-    """The key for printing: a page an exercise, with what each known mistake leads to for each student."""
+    """The key for printing: a table an exercise, with what each known mistake leads to where that is not right."""
 
     def row(tag: str, cells: Iterable[object]) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>\n"
 
     pages = [HEAD]
     for (exercise, heading), column in zip(asked.items(), zip(*key, strict=True), strict=True):
-        mistakes = list(dict.fromkeys(mistake for found in column if found for mistake in found.wrong))
+        told = [{name: value for name, (value, *_) in found.wrong.items() if not passes(value, found)} if found else {}
+                for found in column]  # fmt: skip
+        known = dict.fromkeys(name for found in column if found for name in found.wrong)
+        mistakes = [name for name in known if any(name in values for values in told)]
         alike = len(students) > 1 and all(same_answer(column[0], found) for found in column)
         note = "<p>The same answer for everybody: it does not depend on the seed.</p>" if alike else ""
-        pages.append(f"<section><h2>{html.escape(f'{exercise}: {heading}')}</h2>{note}<table>\n")
-        pages.append(row("th", ["student", "seed", "right answer", *mistakes]))
-        for student, found in zip(students, column, strict=True):
-            values = [found.wrong.get(mistake, ("",))[0] for mistake in mistakes] if found else []
-            spelled = [spell(v, found.tolerance) for v in (found.right, *values)] if found else ["no answer"]
+        pages.append(f"<section><h2>{html.escape(f'{exercise}: {heading}')}</h2>{note}<table><thead>\n")
+        pages.append(row("th", ["student", "seed", "right answer", *mistakes]) + "</thead><tbody>\n")
+        for student, found, wrong in zip(students, column, told, strict=True):
+            values = [found.right, *(wrong.get(name, "") for name in mistakes)] if found else []
+            spelled = [spell(value, found.tolerance) for value in values] or ["no answer"]
             pages.append(row("td", [student.name, student.seed, *spelled]))
-        pages.append("</table></section>\n")
+        pages.append("</tbody></table></section>\n")
     return "".join(pages)
 
 
 def sums(folder: Path) -> dict[str, str]:
     """A checksum for each file there, none for a folder; what file managers and offices leave does not count."""
-    left = ("thumbs.db", "desktop.ini")
-    seen = [p for p in folder.iterdir() if p.is_dir() or not (p.name.startswith(".") or p.name.lower() in left)]
+    left = re.compile(r"\._.*|\.~lock\..*#|\.ds_store|\.directory|thumbs\.db|desktop\.ini|" + re.escape(MADE))
+    seen = [path for path in folder.iterdir() if path.is_dir() or not left.fullmatch(path.name.lower())]
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in sorted(seen)}
 
 
@@ -377,7 +384,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("tools.class_sets: stopped; nothing was written.", file=sys.stderr)
         return 130
-    made = f"{words.count(len(students), 'set')} ({size:.0f} kB each), seeds {students[0].seed} to {students[-1].seed}"
+    seeds = f"seeds {students[0].seed} to {students[-1].seed}" if len(students) > 1 else f"seed {students[0].seed}"
+    made = f"{words.count(len(students), 'set')} ({size:.0f} kB each), {seeds}"
     print(f"{made}: {out}\nFor you alone: key.csv for the spreadsheet, key.html to print.")
     return 0
 

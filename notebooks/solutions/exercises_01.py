@@ -212,6 +212,7 @@ def _by_hand(points: list[list[float]], number: list[int], place: int) -> float:
 
 def which_segment(run: SimpleNamespace) -> Exercise:
     letters = "ABCD"  # the notebook shows proposal (place + seed) % 4; proposal 2 is the sound one
+    called = {0: "the mail opened", 1: "six or more orders", 3: "clusters of today"}
     about = {
         0: "Only the treated got a mail, so nobody in control can have opened it. And who opens "
         "it is already reacting to the treatment.",
@@ -225,10 +226,7 @@ def which_segment(run: SimpleNamespace) -> Exercise:
         also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 4 == 2),
         because="Buying may be something the voucher changes, but these purchases lie before the "
         "coin. What counts is *when* a trait was fixed, not whether it is about buying.",
-        wrong={
-            f"proposal {k} taken for the sound one": (letters[(k - run.seed) % 4], says)
-            for k, says in about.items()
-        }
+        wrong={called[k]: (letters[(k - run.seed) % 4], says) for k, says in about.items()}
         | {
             "none of them": (
                 "none",

@@ -255,6 +255,7 @@ def some_react(run: SimpleNamespace) -> Exercise:
 
 def which_check(run: SimpleNamespace) -> Exercise:
     letters = "ABCD"  # the notebook shows fault (place + seed) % 4; fault 1 is the one asked for
+    called = {0: "the treated missing", 2: "chosen by the staff", 3: "never sent"}
     about = {
         0: "Treated customers are missing from the count, so the arms have the wrong sizes. Which "
         "check looks at sizes?",
@@ -268,10 +269,7 @@ def which_check(run: SimpleNamespace) -> Exercise:
         also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 4 == 1),
         because="Sizes and baselines are as they should be; only the measuring differs by arm. "
         "With nobody treated, the same machinery shows points that no campaign has made.",
-        wrong={
-            f"fault {k} taken for it": (letters[(k - run.seed) % 4], says)
-            for k, says in about.items()
-        }
+        wrong={called[k]: (letters[(k - run.seed) % 4], says) for k, says in about.items()}
         | {
             "none of them": (
                 "none",

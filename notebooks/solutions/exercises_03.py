@@ -182,6 +182,7 @@ def relative(run: SimpleNamespace) -> Exercise:
 
 def three_reports(run: SimpleNamespace) -> Exercise:
     letters = "ABC"  # the notebook shows report (place + seed) % 3; report 1 is the false one
+    called = {0: "a share of such experiments", 2: "lifts not rejected"}
     about = {
         0: "That report is right: a share of experiments without effect, with t so far out.",
         2: "That report is right: it says which lifts fit the data, not which one is true.",
@@ -191,10 +192,7 @@ def three_reports(run: SimpleNamespace) -> Exercise:
         also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 3 == 1),
         because="p was computed as if there were no effect. It cannot be the probability of that "
         "very assumption: for this one would need to know how often campaigns work at all.",
-        wrong={
-            f"report {k} taken for the lie": (letters[(k - run.seed) % 3], says)
-            for k, says in about.items()
-        }
+        wrong={called[k]: (letters[(k - run.seed) % 3], says) for k, says in about.items()}
         | {
             "all are fine": (
                 "none",

@@ -180,6 +180,7 @@ def four_changes(run: SimpleNamespace) -> Exercise:
         name: np.ptp(np.quantile(lifts, [0.025, 0.975]))
         for name, lifts in (("own", fast), ("half", halves[0] - halves[1]))
     }
+    called = {0: "without replacement", 1: "one pot", 2: "half as many"}
     about = {
         0: "Each customer once, all of them: which mean does every such resample have?",
         1: "From one pot, both resamples are alike but for luck. Around which lift do they lie?",
@@ -194,10 +195,7 @@ def four_changes(run: SimpleNamespace) -> Exercise:
         "lifts lie around zero, whatever the campaign did (their mean is "
         f"{words.number(mixed.mean(), sign=True)}; the lift of this run is "
         f"{words.number(treatment.mean() - control.mean(), sign=True)}).",
-        wrong={
-            f"change {k} taken for harmless": (LETTERS[(k - run.seed) % 4], says)
-            for k, says in about.items()
-        }
+        wrong={called[k]: (LETTERS[(k - run.seed) % 4], says) for k, says in about.items()}
         | {"none": ("none", "One of them is harmless: it changes nothing that a draw can notice.")},
         hints=(
             "For each change ask what a mean of such a resample would be, and how far luck moves "

@@ -147,7 +147,7 @@ def unequal(run: SimpleNamespace) -> Exercise:
             "With N customers and one in k treated: 1/n of the treated arm is k/N, of the control "
             "arm k/((k-1) N). Their sum should be what it is now, 2/n + 2/n. The spread cancels.",
         ),
-        tolerance=min(2.001, n * (price - 1) / 3),
+        tolerance=min(0.999, n * (price - 1) / 3),
     )
 
 

@@ -291,6 +291,7 @@ def enough(run) -> Exercise:
 
 def reports(run) -> Exercise:
     letters = "ABCD"  # the notebook shows report (place + seed) % 4; report 0 is the false one
+    called = {1: "the score before the coin", 2: "theta times the head start", 3: "a number by lot"}
     about = {
         1: "That report is right: it names a baseline from before the coin, and an interval.",
         2: "That report is right: adjusted is plain minus theta times the head start.",
@@ -301,10 +302,7 @@ def reports(run) -> Exercise:
         also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 4 == 0),
         because="What is read after treatment began already holds the effect, so adjusting for it "
         "takes effect away. Precision does not help: the interval is narrow, round a wrong number.",
-        wrong={
-            f"report {k} taken for it": (letters[(k - run.seed) % 4], says)
-            for k, says in about.items()
-        }
+        wrong={called[k]: (letters[(k - run.seed) % 4], says) for k, says in about.items()}
         | {
             "all are fine": (
                 "none",

@@ -343,6 +343,7 @@ def own_plan(run: SimpleNamespace) -> Exercise:
 def three_stories(run: SimpleNamespace) -> Exercise:
     letters = "ABC"  # the notebook shows story (place + seed) % 3; story 0 keeps the promise
     twice = sequential.crossing_probabilities([USUAL, USUAL], [0.5, 1.0]).sum()
+    called = {1: "a look held earlier", 2: "as many added again"}
     about = {
         1: "Spending lets the calendar choose the next look. Who chose it here?",
         2: "Two looks at the usual limit. The second does not become free by not being planned.",
@@ -355,9 +356,7 @@ def three_stories(run: SimpleNamespace) -> Exercise:
         "time of a look: no guarantee covers that, even where it does little harm. And whoever "
         f"adds as many again after each near miss goes toward {words.percent(twice)}, the price of "
         "two looks at the usual limit.",
-        wrong={
-            f"story {k} believed": (letters[(k - run.seed) % 3], says) for k, says in about.items()
-        }
+        wrong={called[k]: (letters[(k - run.seed) % 3], says) for k, says in about.items()}
         | {
             "none": (
                 "none",
