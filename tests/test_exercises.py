@@ -224,6 +224,15 @@ def test_the_notebooks_own_calculation_is_near_enough(looks, seed):
     assert checks.judge("08-other-level", round(by_hand, 1), {"looks": looks, "seed": seed})[0] is True
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3, 42])
+def test_only_the_total_may_be_rounded(seed):
+    """05 asks for whole customers: down or up passes, one farther off does not, nor do arms rounded one by one."""
+    exercise = solved("05-unequal", {"seed": seed})
+    down = int(np.floor(exercise.right))
+    passes = [checks.judge("05-unequal", n, {"seed": seed})[0] for n in (down - 1, down, down + 1, down + 2)]
+    assert passes == [False, True, True, False]
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_right_story_is_praised_without_naming_a_place(seed):
     """The stories go round with the seed, so no message may say 'the third'."""
