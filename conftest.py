@@ -16,7 +16,9 @@ NOTEBOOKS = [*rerun.notebook_files(), *rerun.solution_files()]
 LEFT_OUT = {path: package for path in NOTEBOOKS if (package := rerun.missing_package(path))}
 collect_ignore = [str(path) for path in LEFT_OUT]  # nbval cannot skip a notebook
 GROSS = 0.4  # of the ink; a shift by a pixel or a stretch by half a per cent gives 0.07 to 0.3, an empty picture 1
-NOBODY = tempfile.TemporaryDirectory(prefix="predictions-")  # the tests neither read nor write anybody's predictions
+NOBODY = tempfile.TemporaryDirectory(
+    prefix="predictions-"
+)  # the tests neither read nor write anybody's predictions
 os.environ["AB_PREDICTIONS"] = str(Path(NOBODY.name) / "predictions.json")
 
 
@@ -29,13 +31,18 @@ def picture_difference(stored: str, fresh: str) -> float:
     widths, heights = zip(*(image.size for image in images), strict=True)
     if max(widths) > 1.03 * min(widths) or max(heights) > 1.03 * min(heights):
         return float("inf")
-    images = [image.resize((min(widths), min(heights))).filter(ImageFilter.GaussianBlur(3)) for image in images]
+    images = [
+        image.resize((min(widths), min(heights))).filter(ImageFilter.GaussianBlur(3))
+        for image in images
+    ]
     old, new = (255 - np.asarray(image, dtype=float) for image in images)
     return float(np.sqrt(np.mean((old - new) ** 2) / max(np.mean(old**2), 1e-9)))
 
 
 def pictures(outputs: list) -> list[str]:
-    return [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    return [
+        output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})
+    ]
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -49,9 +56,13 @@ def pytest_terminal_summary(terminalreporter):
 def pytest_runtest_call(item):
     """After nbval has compared a cell's texts, compare its pictures with the stored ones."""
     result = yield
-    if hasattr(item, "test_outputs") and "nbval-ignore-output" not in item.cell.metadata.get("tags", []):
+    if hasattr(item, "test_outputs") and "nbval-ignore-output" not in item.cell.metadata.get(
+        "tags", []
+    ):
         pairs = zip(pictures(item.cell.outputs), pictures(item.test_outputs), strict=True)
         for stored, fresh in pairs:
             difference = picture_difference(stored, fresh)
-            assert difference <= GROSS, f"the picture has changed: {difference:.2f} of its ink, allowed {GROSS}"
+            assert difference <= GROSS, (
+                f"the picture has changed: {difference:.2f} of its ink, allowed {GROSS}"
+            )
     return result

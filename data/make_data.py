@@ -22,7 +22,9 @@ GROUPS = [
     (65, (52, 12.0), (48, 16), (42, 20), -0.35, -0.30),
 ]
 AGE_EDGES = [30, 40]
-EFFECT_BY_AGE = np.array([0.030, 0.010, -0.010])  # change in conversion rate: under 30, 30 to 39, 40 and over
+EFFECT_BY_AGE = np.array(
+    [0.030, 0.010, -0.010]
+)  # change in conversion rate: under 30, 30 to 39, 40 and over
 
 
 def make_customers(seed: int = SEED) -> pd.DataFrame:
@@ -35,7 +37,9 @@ def make_customers(seed: int = SEED) -> pd.DataFrame:
         earns = r_income * z[0] + np.sqrt(1 - r_income**2) * z[1]
         spends = r_score * z[0] + np.sqrt(1 - r_score**2) * z[2]
         blocks.append([age + age_sd * older, income + income_sd * earns, score + score_sd * spends])
-    table = np.rint(np.hstack(blocks)).astype(int).T[rng.permutation(sum(group[0] for group in GROUPS))]
+    table = (
+        np.rint(np.hstack(blocks)).astype(int).T[rng.permutation(sum(group[0] for group in GROUPS))]
+    )
     return pd.DataFrame(
         {
             "CustomerID": np.arange(1, len(table) + 1),
@@ -49,7 +53,9 @@ def make_customers(seed: int = SEED) -> pd.DataFrame:
 
 def pick(rng: np.random.RandomState, options: dict[str, float], size: int) -> np.ndarray:
     """Draw `size` names with the given shares."""
-    return np.array(list(options))[np.searchsorted(np.cumsum(list(options.values()))[:-1], rng.random_sample(size))]
+    return np.array(list(options))[
+        np.searchsorted(np.cumsum(list(options.values()))[:-1], rng.random_sample(size))
+    ]
 
 
 def make_log(seed: int = SEED, n: int = 20_000) -> pd.DataFrame:
@@ -63,7 +69,11 @@ def make_log(seed: int = SEED, n: int = 20_000) -> pd.DataFrame:
     device = np.where(mobile, "mobile", pick(rng, {"desktop": 0.82, "tablet": 0.18}, n))
     treated = rng.random_sample(n) < 0.5
 
-    by_country = pd.Series(country).map({"US": 0.010, "DE": 0.0, "BR": -0.015, "JP": 0.005, "NZ": 0.0}).to_numpy()
+    by_country = (
+        pd.Series(country)
+        .map({"US": 0.010, "DE": 0.0, "BR": -0.015, "JP": 0.005, "NZ": 0.0})
+        .to_numpy()
+    )
     by_device = np.where(device == "desktop", 0.015, 0.0)
     rate = 0.045 + 0.035 * loyalty.clip(0, 6) + by_country + by_device
     rate = rate + treated * EFFECT_BY_AGE[np.digitize(age, AGE_EDGES)]

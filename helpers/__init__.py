@@ -11,7 +11,9 @@ Pair = tuple[np.ndarray, np.ndarray]  # such as the lower and the upper ends of 
 class InputError(ValueError):
     """Something the reader typed or supplied cannot be used; the message says what, where, and what to type instead."""
 
-    def _render_traceback_(self) -> list[str]:  # IPython's hook: in a notebook the message alone is shown
+    def _render_traceback_(
+        self,
+    ) -> list[str]:  # IPython's hook: in a notebook the message alone is shown
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -19,7 +21,9 @@ def is_number(value: object, whole: bool = False) -> bool:
     """Whether value is a finite number (a whole one if asked for): no text, no missing value, no True or False."""
     kind = numbers.Integral if whole else numbers.Real
     ordinary = isinstance(value, kind) and not isinstance(value, bool)
-    return ordinary and bool(abs(value) < 1e300)  # no inf, no nan, no whole number too large to be a float
+    return ordinary and bool(
+        abs(value) < 1e300
+    )  # no inf, no nan, no whole number too large to be a float
 
 
 def check_share(name: str, value: object, such_as: float) -> None:
@@ -32,18 +36,28 @@ def as_numbers(values: ArrayLike, what: str) -> np.ndarray:
     """The values as an array of floats, or InputError where one is text, blank or infinite."""
     try:
         array = np.asarray(values)
-        if array.dtype.kind not in "biufO" or (array.dtype.kind == "O" and any(isinstance(x, str) for x in array.flat)):
+        if array.dtype.kind not in "biufO" or (
+            array.dtype.kind == "O" and any(isinstance(x, str) for x in array.flat)
+        ):
             raise TypeError
         array = array.astype(float)
     except (TypeError, ValueError):
-        raise InputError(f"The {what} has values that are not numbers. Pass one number per customer.") from None
+        raise InputError(
+            f"The {what} has values that are not numbers. Pass one number per customer."
+        ) from None
     if bad := int((~np.isfinite(array)).sum()):
         where = int(np.argmin(np.isfinite(array)))
-        raise InputError(f"The {what} has blank or infinite values: {bad}, the first at position {where}. Mend it.")
+        raise InputError(
+            f"The {what} has blank or infinite values: {bad}, the first at position {where}. Mend it."
+        )
     return array
 
 
 def check_seed(seed: object) -> None:
     """Raise InputError unless seed is a whole number that NumPy takes, or a Generator."""
-    if not isinstance(seed, np.random.Generator) and not (is_number(seed, whole=True) and 0 <= seed < 2**32):
-        raise InputError(f"seed is {seed!r}; give a whole number from 0 to {2**32 - 1}, such as 42.")
+    if not isinstance(seed, np.random.Generator) and not (
+        is_number(seed, whole=True) and 0 <= seed < 2**32
+    ):
+        raise InputError(
+            f"seed is {seed!r}; give a whole number from 0 to {2**32 - 1}, such as 42."
+        )

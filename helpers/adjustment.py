@@ -11,8 +11,13 @@ from helpers import InputError, as_numbers, check_share
 from helpers.inference import Comparison, comparison
 
 
-def compare_adjusted(outcome: ArrayLike, treated: ArrayLike, baseline: ArrayLike, confidence: float = 0.95,
-                     interacted: bool = False) -> Comparison:  # fmt: skip
+def compare_adjusted(
+    outcome: ArrayLike,
+    treated: ArrayLike,
+    baseline: ArrayLike,
+    confidence: float = 0.95,
+    interacted: bool = False,
+) -> Comparison:
     """Treatment against control by least squares: outcome ~ treated + baseline, with HC2 standard errors.
 
     outcome, treated (True for treatment): n values; baseline: n values or n x k, known before treatment. interacted
@@ -24,11 +29,16 @@ def compare_adjusted(outcome: ArrayLike, treated: ArrayLike, baseline: ArrayLike
     the outcome completely, and too few customers for the number of slopes.
     """
     check_share("confidence", confidence, 0.95)
-    outcome, treated = as_numbers(outcome, "outcome"), as_numbers(treated, "arm column").astype(bool)
+    outcome, treated = (
+        as_numbers(outcome, "outcome"),
+        as_numbers(treated, "arm column").astype(bool),
+    )
     baseline = as_numbers(baseline, "baseline")
     sizes = [len(np.atleast_1d(values)) for values in (outcome, treated, baseline)]
     if len({*sizes}) > 1 or outcome.ndim != 1 or baseline.ndim > 2 or not len(outcome):
-        raise InputError(f"Outcome, arms and baseline have {sizes} rows; give one row for each customer.")
+        raise InputError(
+            f"Outcome, arms and baseline have {sizes} rows; give one row for each customer."
+        )
     baseline = baseline.reshape(len(outcome), -1)
     centred = baseline - baseline.mean(axis=0)
     slopes = np.column_stack([centred, centred * treated[:, None]]) if interacted else centred
@@ -37,14 +47,20 @@ def compare_adjusted(outcome: ArrayLike, treated: ArrayLike, baseline: ArrayLike
     fit = sm.OLS(outcome, design).fit(cov_type="HC2", use_t=True)
     (mean_c, lift), cov = fit.params[:2], fit.cov_params()[:2, :2]
     if cov[1, 1] <= 1e-18 * np.var(outcome):
-        raise InputError("The baseline explains the outcome completely, so there is no luck to test against.")
-    sizes, sds = zip(*((int(arm.sum()), fit.resid[arm].std(ddof=1)) for arm in (~treated, treated)), strict=True)
+        raise InputError(
+            "The baseline explains the outcome completely, so there is no luck to test against."
+        )
+    sizes, sds = zip(
+        *((int(arm.sum()), fit.resid[arm].std(ddof=1)) for arm in (~treated, treated)), strict=True
+    )
     variances = cov[0, 0], cov[0, 0] + cov[1, 1] + 2 * cov[0, 1]
     means, shared = (mean_c, mean_c + lift), float(cov[0, 0] + cov[0, 1])
     return comparison(sizes, means, sds, variances, fit.df_resid, confidence, shared)
 
 
-def adjust_many(outcome: np.ndarray, treated: np.ndarray, baseline: ArrayLike, confidence: float = 0.95) -> DataFrame:
+def adjust_many(
+    outcome: np.ndarray, treated: np.ndarray, baseline: ArrayLike, confidence: float = 0.95
+) -> DataFrame:
     """`compare_adjusted` (without interaction) on every row of `outcome` and `treated` (runs x customers) at once.
 
     baseline: the same for every run, one value a customer or n x k; columns that add nothing are left out. Returns
@@ -52,7 +68,9 @@ def adjust_many(outcome: np.ndarray, treated: np.ndarray, baseline: ArrayLike, c
     Source: the partialled-out regression of Frisch and Waugh (1933) and Lovell (1963), with HC2 errors.
     """
     check_share("confidence", confidence, 0.95)
-    scaled = StandardScaler().fit_transform(np.asarray(baseline, dtype=float).reshape(outcome.shape[1], -1))
+    scaled = StandardScaler().fit_transform(
+        np.asarray(baseline, dtype=float).reshape(outcome.shape[1], -1)
+    )
     basis = linalg.orth(np.column_stack([np.ones(len(scaled)), scaled]), rcond=1e-10)
     left_t, left_y = (a - (a @ basis) @ basis.T for a in (treated.astype(float), outcome))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -66,8 +84,16 @@ def adjust_many(outcome: np.ndarray, treated: np.ndarray, baseline: ArrayLike, c
         df = outcome.shape[1] - basis.shape[1] - 1
         half = stats.t.ppf((1 + confidence) / 2, df) * se
         p_value = 2 * stats.t.sf(np.abs(lift) / se, df)
-    columns = {"lift": lift, "se": se, "p_value": p_value, "ci_low": lift - half, "ci_high": lift + half}
-    return DataFrame({name: np.where(np.isfinite(se), values, np.nan) for name, values in columns.items()})
+    columns = {
+        "lift": lift,
+        "se": se,
+        "p_value": p_value,
+        "ci_low": lift - half,
+        "ci_high": lift + half,
+    }
+    return DataFrame(
+        {name: np.where(np.isfinite(se), values, np.nan) for name, values in columns.items()}
+    )
 
 
 def _check_design(design: np.ndarray) -> None:
@@ -76,4 +102,6 @@ def _check_design(design: np.ndarray) -> None:
         why = "some arm is too small, or its baseline does not vary.\nUse more customers, or compare the plain means"
         raise InputError(f"{n} customers and {k} coefficients cannot be told apart: {why}.")
     if (np.linalg.norm(np.linalg.qr(design)[0], axis=1) > 1 - 1e-9).any():
-        raise InputError("A single customer decides a coefficient alone. Use more customers, or the plain means.")
+        raise InputError(
+            "A single customer decides a coefficient alone. Use more customers, or the plain means."
+        )

@@ -31,17 +31,26 @@ def load_customers(path: str | Path | None = None) -> pd.DataFrame:
     table = table if "Gender" in table else table.rename(columns={"Genre": "Gender"})
     _require(COLUMNS, table, path)
     if taken := [name for name in ADDED_BY_THE_COURSE if name in table]:
-        raise InputError(f"{path.name} has a column {_names(taken)}, a name the course gives itself. Rename yours.")
+        raise InputError(
+            f"{path.name} has a column {_names(taken)}, a name the course gives itself. Rename yours."
+        )
     _refuse_blanks(COLUMNS, table, path)
     again = table["CustomerID"].astype(str).str.strip().duplicated()
-    _refuse(again, path, table["CustomerID"], "{value} stands there twice: keep one row for a customer")
+    _refuse(
+        again, path, table["CustomerID"], "{value} stands there twice: keep one row for a customer"
+    )
     for name, limits in RANGES.items():
         table[name] = _numbers(name, table, path, limits)
     return table[[*COLUMNS, *(name for name in table if name not in COLUMNS)]]
 
 
-def load_log(path: str | Path | None = None, segment: str = "age_band", outcome: str = "converted",
-             group: str = "group", control: str = "control") -> pd.DataFrame:  # fmt: skip
+def load_log(
+    path: str | Path | None = None,
+    segment: str = "age_band",
+    outcome: str = "converted",
+    group: str = "group",
+    control: str = "control",
+) -> pd.DataFrame:
     """Read an experiment log (CSV, utf-8, a header line) and return it checked, one row per user.
 
     path: the file; None reads the course's own `data/ab_test_data.csv`. segment, outcome, group: names of columns;
@@ -60,12 +69,19 @@ def load_log(path: str | Path | None = None, segment: str = "age_band", outcome:
         _refuse_blanks(["age"], table, path)
         table["age_band"] = segments.age_band(_numbers("age", table, path, RANGES["Age"]))
     if len(set(roles)) < 3:
-        raise InputError(f"Segment, outcome and group are {_names(list(roles))}; give three different columns.")
+        raise InputError(
+            f"Segment, outcome and group are {_names(list(roles))}; give three different columns."
+        )
     _refuse_blanks(roles, table, path)
     if "user_id" in table:
         _refuse_blanks(["user_id"], table, path)
         again = table["user_id"].astype(str).str.strip().duplicated()
-        _refuse(again, path, table["user_id"], "{value} stands there twice: add up a user's rows, so that one is left")
+        _refuse(
+            again,
+            path,
+            table["user_id"],
+            "{value} stands there twice: add up a user's rows, so that one is left",
+        )
     if table[outcome].dtype == bool:
         table[outcome] = table[outcome].astype(int)
     table[outcome] = _numbers(outcome, table, path, LARGEST)
@@ -79,37 +95,57 @@ def load_log(path: str | Path | None = None, segment: str = "age_band", outcome:
     return table
 
 
-def _check_arms_and_segments(table: pd.DataFrame, path: Path, segment: str, group: str, control: str) -> None:
+def _check_arms_and_segments(
+    table: pd.DataFrame, path: Path, segment: str, group: str, control: str
+) -> None:
     arms = sorted(table[group].unique())
     if len(arms) != 2 or control not in arms:
         arms = _names(arms[:6]) + (" ..." if len(arms) > 6 else "")
-        said = f"the arms are {arms}, control is {control!r}. There must be two, one of them control"
+        said = (
+            f"the arms are {arms}, control is {control!r}. There must be two, one of them control"
+        )
         raise InputError(f"{path.name}, column {group}: {said}.")
     different = table[segment].nunique()
     if different < 2 or different > MOST_SEGMENTS:
         said = f"{different} different value{'s'[: different != 1]}; segments can be 2 to {MOST_SEGMENTS}"
-        advice = f"Please choose another column{', or cut this one into bands' if different > 1 else ''}"
+        advice = (
+            f"Please choose another column{', or cut this one into bands' if different > 1 else ''}"
+        )
         raise InputError(f"{path.name}, column {segment}: {said}. {advice}.")
 
 
 def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -> pd.DataFrame:
     options = {"encoding": "utf-8-sig", "index_col": False, "compression": None}
     if as_text:  # codes keep their zeros, and a segment may be called NA
-        options |= {"dtype": dict.fromkeys(as_text, str), "keep_default_na": False, "na_values": [""]}
+        options |= {
+            "dtype": dict.fromkeys(as_text, str),
+            "keep_default_na": False,
+            "na_values": [""],
+        }
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(path, **options).rename(columns=str.strip)
     except pd.errors.ParserWarning:
-        raise InputError(f"{path.name} has more values in a row than names in its first line. Add the name.") from None
+        raise InputError(
+            f"{path.name} has more values in a row than names in its first line. Add the name."
+        ) from None
     except FileNotFoundError:
-        raise InputError(f"There is no file {path}. Check the spelling, or give the whole path.") from None
+        raise InputError(
+            f"There is no file {path}. Check the spelling, or give the whole path."
+        ) from None
     except (OSError, ValueError) as error:  # pandas and unicode errors are ValueErrors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path.name} cannot be read as a table ({reason}). Save it as CSV, utf-8.") from None
-    twice = [name for name in columns if list(table.columns).count(name) > 1 or f"{name}.1" in table]
+        raise InputError(
+            f"{path.name} cannot be read as a table ({reason}). Save it as CSV, utf-8."
+        ) from None
+    twice = [
+        name for name in columns if list(table.columns).count(name) > 1 or f"{name}.1" in table
+    ]
     if twice:  # pandas calls the second Age "Age.1"
-        raise InputError(f"{path.name} has the column {_names(twice)} more than once. Keep one of them.")
+        raise InputError(
+            f"{path.name} has the column {_names(twice)} more than once. Keep one of them."
+        )
     return table
 
 
@@ -142,7 +178,9 @@ def _refuse(bad: pd.Series, path: Path, values: pd.Series, fault: str) -> None:
     """Raise InputError naming the first bad row (rows count from 1, the line of names left out)."""
     if bad.any():
         row = int(bad.to_numpy().argmax())
-        fault = fault.format(value=values.iloc[row]) + (f" ({bad.sum()} such rows in all)" if bad.sum() > 1 else "")
+        fault = fault.format(value=values.iloc[row]) + (
+            f" ({bad.sum()} such rows in all)" if bad.sum() > 1 else ""
+        )
         raise InputError(f"{path.name}, column {values.name}, row {row + 1}: {fault}.")
 
 

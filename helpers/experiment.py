@@ -14,8 +14,13 @@ Stream = np.random.RandomState | np.random.Generator
 Seed = int | Stream
 
 
-def simulate_experiment(clustered: pd.DataFrame, target_cluster: int, effect: float = 3.0, noise_sd: float = 5.0,
-                        seed: Seed = 42) -> pd.DataFrame:  # fmt: skip
+def simulate_experiment(
+    clustered: pd.DataFrame,
+    target_cluster: int,
+    effect: float = 3.0,
+    noise_sd: float = 5.0,
+    seed: Seed = 42,
+) -> pd.DataFrame:
     """Run one experiment in one cluster: its rows with "group" (control or treatment) and "outcome" (score points).
 
     outcome = spending score + normal noise + effect for the treated. An integer seed replays NumPy's legacy stream
@@ -27,17 +32,25 @@ def simulate_experiment(clustered: pd.DataFrame, target_cluster: int, effect: fl
     _check_knobs(effect, noise_sd)
     rows = segments.select_cluster(clustered, target_cluster)
     if OUTCOME not in rows:
-        raise InputError(f"This table has no column {OUTCOME!r}, on which the outcome is built. Load it with it.")
+        raise InputError(
+            f"This table has no column {OUTCOME!r}, on which the outcome is built. Load it with it."
+        )
     group, noise = _draw(len(rows), noise_sd, _stream(seed))
     counts = {arm: int((group == arm).sum()) for arm in ARMS}
     if min(counts.values()) < 2:
         fell = f"of {len(rows)} in it, {counts['control']} fell to control and {counts['treatment']} to treatment"
         message = f"Cluster {target_cluster} is too small to test: {fell}, and each arm needs at least two.\n"
-        raise InputError(f"{message}Choose another target_cluster, fewer clusters, or another seed.")
-    return rows.assign(group=group, outcome=rows[OUTCOME].to_numpy() + noise + effect * (group == "treatment"))
+        raise InputError(
+            f"{message}Choose another target_cluster, fewer clusters, or another seed."
+        )
+    return rows.assign(
+        group=group, outcome=rows[OUTCOME].to_numpy() + noise + effect * (group == "treatment")
+    )
 
 
-def replay_seeds(baseline: ArrayLike, seeds: Iterable[int], effect: float = 3.0, noise_sd: float = 5.0) -> Pair:
+def replay_seeds(
+    baseline: ArrayLike, seeds: Iterable[int], effect: float = 3.0, noise_sd: float = 5.0
+) -> Pair:
     """`simulate_experiment` once for each seed, on a cluster whose scores are `baseline` (n values).
 
     Returns outcome (score points) and treated (True for the treatment arm), each of shape (number of seeds, n).
@@ -52,8 +65,13 @@ def replay_seeds(baseline: ArrayLike, seeds: Iterable[int], effect: float = 3.0,
     return baseline + np.array([noise for _, noise in draws]) + effect * treated, treated
 
 
-def simulate_many(baseline: ArrayLike, n_runs: int, effect: float = 3.0, noise_sd: float = 5.0,
-                  seed: int | np.random.Generator = 42) -> Pair:  # fmt: skip
+def simulate_many(
+    baseline: ArrayLike,
+    n_runs: int,
+    effect: float = 3.0,
+    noise_sd: float = 5.0,
+    seed: int | np.random.Generator = 42,
+) -> Pair:
     """The same experiment `n_runs` times in a few array operations, for counting what happens in the long run.
 
     Same design, shapes and errors as `replay_seeds`, drawn from one Generator instead of one legacy stream a run.
@@ -77,9 +95,15 @@ def sample_ratio_p(n_control: int, n_treatment: int, expected_share: float = 0.5
     """
     counts = [n_control, n_treatment]
     if not all(is_number(n, whole=True) and n >= 0 for n in counts) or sum(counts) == 0:
-        raise InputError(f"The arms have {n_control} and {n_treatment} users: give two counts, not both zero.")
+        raise InputError(
+            f"The arms have {n_control} and {n_treatment} users: give two counts, not both zero."
+        )
     check_share("expected_share", expected_share, 0.5)
-    return float(stats.chisquare(counts, np.multiply(sum(counts), [expected_share, 1 - expected_share])).pvalue)
+    return float(
+        stats.chisquare(
+            counts, np.multiply(sum(counts), [expected_share, 1 - expected_share])
+        ).pvalue
+    )
 
 
 def _draw(n: int, noise_sd: float, stream: Stream) -> Pair:
@@ -95,6 +119,8 @@ def _stream(seed: Seed) -> Stream:
 
 def _check_knobs(effect: float, noise_sd: float) -> None:
     if not is_number(effect):
-        raise InputError(f"effect is {effect!r}; give a number of score points, such as 3.0, 0 or -2.")
+        raise InputError(
+            f"effect is {effect!r}; give a number of score points, such as 3.0, 0 or -2."
+        )
     if not (is_number(noise_sd) and noise_sd >= 0):
         raise InputError(f"noise_sd is {noise_sd!r}; give a number of score points, 0 or more.")

@@ -22,8 +22,15 @@ def is_rate(outcome: pd.Series) -> bool:
     return bool(outcome.isin([0, 1]).all())
 
 
-def compare_segments(log: pd.DataFrame, segment: str, outcome: str, group: str = "group", control: str = "control",
-                     confidence: float = 0.95, control_share: float = 0.5) -> pd.DataFrame:  # fmt: skip
+def compare_segments(
+    log: pd.DataFrame,
+    segment: str,
+    outcome: str,
+    group: str = "group",
+    control: str = "control",
+    confidence: float = 0.95,
+    control_share: float = 0.5,
+) -> pd.DataFrame:
     """One row per segment: `inference.Comparison`'s fields for its two arms, and ratio_p (sample ratio check).
 
     log: one row per user, as from `data.load_log`. An outcome of 0 and 1 goes to `compare_rates`, any other to
@@ -35,10 +42,18 @@ def compare_segments(log: pd.DataFrame, segment: str, outcome: str, group: str =
     for name, part in log.groupby(segment, observed=True):
         arms = [part.loc[(part[group] == control) == chosen, outcome] for chosen in (True, False)]
         n = [len(arm) for arm in arms]
-        row = {"n_control": n[0], "n_treatment": n[1], "ratio_p": experiment.sample_ratio_p(*n, control_share)}
+        row = {
+            "n_control": n[0],
+            "n_treatment": n[1],
+            "ratio_p": experiment.sample_ratio_p(*n, control_share),
+        }
         try:
-            summary = [number for arm in arms for number in (int(arm.sum()), len(arm))] if rate else arms
-            result = asdict((inference.compare_rates if rate else inference.compare_means)(*summary, confidence))
+            summary = (
+                [number for arm in arms for number in (int(arm.sum()), len(arm))] if rate else arms
+            )
+            result = asdict(
+                (inference.compare_rates if rate else inference.compare_means)(*summary, confidence)
+            )
         except InputError:  # too few users, or no variation
             result = BLANK
         rows[name] = result | row

@@ -49,12 +49,21 @@ def compare_means(control: ArrayLike, treatment: ArrayLike, confidence: float = 
     confidence outside 0 to 1.
     """
     arms = _arm(control, "control"), _arm(treatment, "treatment")
-    six = [x for arm in arms for x in (arm.mean(), arm.std(ddof=1) if np.ptp(arm) else 0.0, len(arm))]
+    six = [
+        x for arm in arms for x in (arm.mean(), arm.std(ddof=1) if np.ptp(arm) else 0.0, len(arm))
+    ]
     return compare_means_from_stats(*six, confidence)
 
 
-def compare_means_from_stats(mean_c: float, sd_c: float, n_c: int, mean_t: float, sd_t: float, n_t: int,
-                             confidence: float = 0.95) -> Comparison:  # fmt: skip
+def compare_means_from_stats(
+    mean_c: float,
+    sd_c: float,
+    n_c: int,
+    mean_t: float,
+    sd_t: float,
+    n_t: int,
+    confidence: float = 0.95,
+) -> Comparison:
     """`compare_means` from six numbers: mean, sample standard deviation (ddof 1) and size of each arm.
 
     Welch (1947) with the Welch-Satterthwaite degrees of freedom; relative interval by Fieller (1954).
@@ -63,11 +72,17 @@ def compare_means_from_stats(mean_c: float, sd_c: float, n_c: int, mean_t: float
     check_share("confidence", confidence, 0.95)
     for arm, mean, sd, n in (("control", mean_c, sd_c, n_c), ("treatment", mean_t, sd_t, n_t)):
         if not (is_number(n, whole=True) and n >= 2):
-            raise InputError(f"The {arm} arm has n = {n}; a t-test needs at least two customers in each arm.")
+            raise InputError(
+                f"The {arm} arm has n = {n}; a t-test needs at least two customers in each arm."
+            )
         if not (is_number(mean) and is_number(sd) and sd >= 0):
-            raise InputError(f"The {arm} arm has mean {mean} and sd {sd}; give two finite numbers, the sd 0 or more.")
+            raise InputError(
+                f"The {arm} arm has mean {mean} and sd {sd}; give two finite numbers, the sd 0 or more."
+            )
     if max(sd_c, sd_t) < 1e-150:
-        raise InputError("Neither arm varies (both standard deviations are 0), so there is no luck to test against.")
+        raise InputError(
+            "Neither arm varies (both standard deviations are 0), so there is no luck to test against."
+        )
     var_c, var_t = sd_c**2 / n_c, sd_t**2 / n_t
     df = (var_c + var_t) ** 2 / (var_c**2 / (n_c - 1) + var_t**2 / (n_t - 1))
     return comparison((n_c, n_t), (mean_c, mean_t), (sd_c, sd_t), (var_c, var_t), df, confidence)
@@ -85,34 +100,76 @@ def compare_rates(x_c: int, n_c: int, x_t: int, n_t: int, confidence: float = 0.
     check_share("confidence", confidence, 0.95)
     for arm, x, n in (("control", x_c, n_c), ("treatment", x_t, n_t)):
         if not (is_number(x, whole=True) and is_number(n, whole=True) and n >= 2 and 0 <= x <= n):
-            raise InputError(f"The {arm} arm has {x} conversions of {n} users; give two counts, 2 users or more.")
-    sizes, rates, shifted = (n_c, n_t), (x_c / n_c, x_t / n_t), ((x_c + 1) / (n_c + 2), (x_t + 1) / (n_t + 2))
+            raise InputError(
+                f"The {arm} arm has {x} conversions of {n} users; give two counts, 2 users or more."
+            )
+    sizes, rates, shifted = (
+        (n_c, n_t),
+        (x_c / n_c, x_t / n_t),
+        ((x_c + 1) / (n_c + 2), (x_t + 1) / (n_t + 2)),
+    )
     sds = [math.sqrt(p * (1 - p) * n / (n - 1)) for p, n in zip(rates, sizes, strict=True)]
     variances = [p * (1 - p) / (n + 2) for p, n in zip(shifted, sizes, strict=True)]
     r = comparison(sizes, shifted, sds, variances, math.inf, confidence)
     return replace(
-        r, mean_control=rates[0], mean_treatment=rates[1], lift=rates[1] - rates[0], ci_low=max(-1.0, r.ci_low),
-        ci_high=min(1.0, r.ci_high), relative_lift=rates[1] / rates[0] - 1 if rates[0] else math.nan,
-        relative_ci_low=r.relative_ci_low if math.isinf(r.relative_ci_low) else max(-1.0, r.relative_ci_low),
-    )  # fmt: skip
+        r,
+        mean_control=rates[0],
+        mean_treatment=rates[1],
+        lift=rates[1] - rates[0],
+        ci_low=max(-1.0, r.ci_low),
+        ci_high=min(1.0, r.ci_high),
+        relative_lift=rates[1] / rates[0] - 1 if rates[0] else math.nan,
+        relative_ci_low=r.relative_ci_low
+        if math.isinf(r.relative_ci_low)
+        else max(-1.0, r.relative_ci_low),
+    )
 
 
-def comparison(sizes: Sequence[int], means: Sequence[float], sds: Sequence[float], variances: Sequence[float],
-               df: float, confidence: float, cov: float = 0.0) -> Comparison:  # fmt: skip
+def comparison(
+    sizes: Sequence[int],
+    means: Sequence[float],
+    sds: Sequence[float],
+    variances: Sequence[float],
+    df: float,
+    confidence: float,
+    cov: float = 0.0,
+) -> Comparison:
     """The Comparison that follows from two means, control first, their squared standard errors and covariance."""
     (mean_c, mean_t), (var_c, var_t) = map(float, means), map(float, variances)
-    lift, se, crit = mean_t - mean_c, math.sqrt(var_c + var_t - 2 * cov), float(stats.t.ppf((1 + confidence) / 2, df))
+    lift, se, crit = (
+        mean_t - mean_c,
+        math.sqrt(var_c + var_t - 2 * cov),
+        float(stats.t.ppf((1 + confidence) / 2, df)),
+    )
     low, high = fieller_interval(mean_c, var_c, mean_t, var_t, crit, cov)
     return Comparison(
-        n_control=sizes[0], n_treatment=sizes[1], mean_control=mean_c, mean_treatment=mean_t, sd_control=float(sds[0]),
-        sd_treatment=float(sds[1]), lift=lift, ci_low=lift - crit * se, ci_high=lift + crit * se, t=lift / se,
-        df=float(df), p_value=float(2 * stats.t.sf(abs(lift) / se, df)), se=se,
-        relative_lift=lift / mean_c if mean_c else math.nan, relative_ci_low=float(low), relative_ci_high=float(high),
-    )  # fmt: skip
+        n_control=sizes[0],
+        n_treatment=sizes[1],
+        mean_control=mean_c,
+        mean_treatment=mean_t,
+        sd_control=float(sds[0]),
+        sd_treatment=float(sds[1]),
+        lift=lift,
+        ci_low=lift - crit * se,
+        ci_high=lift + crit * se,
+        t=lift / se,
+        df=float(df),
+        p_value=float(2 * stats.t.sf(abs(lift) / se, df)),
+        se=se,
+        relative_lift=lift / mean_c if mean_c else math.nan,
+        relative_ci_low=float(low),
+        relative_ci_high=float(high),
+    )
 
 
-def fieller_interval(mean_c: ArrayLike, var_c: ArrayLike, mean_t: ArrayLike, var_t: ArrayLike, crit: ArrayLike,
-                     cov: ArrayLike = 0.0) -> Pair:  # fmt: skip
+def fieller_interval(
+    mean_c: ArrayLike,
+    var_c: ArrayLike,
+    mean_t: ArrayLike,
+    var_t: ArrayLike,
+    crit: ArrayLike,
+    cov: ArrayLike = 0.0,
+) -> Pair:
     """Interval for mean_t / mean_c - 1, the relative lift (Fieller 1954); numbers or arrays of one shape.
 
     var_c, var_t: squared standard errors of the two means, cov: their covariance (0 for separate arms); crit: the t
@@ -121,7 +178,9 @@ def fieller_interval(mean_c: ArrayLike, var_c: ArrayLike, mean_t: ArrayLike, var
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio, k = np.divide(mean_t, mean_c), np.square(np.divide(crit, mean_c))
         g, middle = k * var_c, ratio - k * cov
-        half = np.sqrt(k * (var_t - 2 * ratio * cov + ratio**2 * var_c - k * (var_t * var_c - np.square(cov))))
+        half = np.sqrt(
+            k * (var_t - 2 * ratio * cov + ratio**2 * var_c - k * (var_t * var_c - np.square(cov)))
+        )
         low, high = (middle - half) / (1 - g) - 1, (middle + half) / (1 - g) - 1
     bounded = np.isfinite(ratio) & (g < 1)
     return np.where(bounded, low, -np.inf), np.where(bounded, high, np.inf)
@@ -147,12 +206,25 @@ def welch_many(outcome: np.ndarray, treated: np.ndarray, confidence: float = 0.9
         df = (var_t + var_c) ** 2 / (var_t**2 / (n_t - 1) + var_c**2 / (n_c - 1))
         p_value = 2 * stats.t.sf(np.abs(lift) / se, df)
         half = stats.t.ppf((1 + confidence) / 2, df) * se
-    columns = {"lift": lift, "se": se, "df": df, "p_value": p_value, "ci_low": lift - half, "ci_high": lift + half}
+    columns = {
+        "lift": lift,
+        "se": se,
+        "df": df,
+        "p_value": p_value,
+        "ci_low": lift - half,
+        "ci_high": lift + half,
+    }
     return pd.DataFrame(columns)
 
 
-def bootstrap_ci(control: ArrayLike, treatment: ArrayLike, n_resamples: int = 5000, confidence: float = 0.95,
-                 seed: int | np.random.Generator = 42, method: str = "percentile") -> tuple[float, float]:  # fmt: skip
+def bootstrap_ci(
+    control: ArrayLike,
+    treatment: ArrayLike,
+    n_resamples: int = 5000,
+    confidence: float = 0.95,
+    seed: int | np.random.Generator = 42,
+    method: str = "percentile",
+) -> tuple[float, float]:
     """Bootstrap interval (low, high) for the lift in means, in the unit of the outcome: percentile, basic or BCa.
 
     control, treatment: one value per customer. Source: Efron and Tibshirani (1993), chapters 13 and 14.
@@ -166,17 +238,28 @@ def bootstrap_ci(control: ArrayLike, treatment: ArrayLike, n_resamples: int = 50
     if method not in ("percentile", "basic", "BCa"):
         raise InputError(f"method is {method!r}; choose 'percentile', 'basic' or 'BCa'.")
     if not (is_number(n_resamples, whole=True) and n_resamples >= 100):
-        raise InputError(f"n_resamples is {n_resamples!r}; give a whole number from 100 up, 5000 is usual.")
+        raise InputError(
+            f"n_resamples is {n_resamples!r}; give a whole number from 100 up, 5000 is usual."
+        )
     if np.ptp(control) == np.ptp(treatment) == 0:
         raise InputError("Neither arm varies, so every resample would be the same.")
     check_seed(seed)
     rng = np.random.default_rng(seed)
     if method == "percentile":
-        lifts = _resampled_means(treatment, n_resamples, rng) - _resampled_means(control, n_resamples, rng)
+        lifts = _resampled_means(treatment, n_resamples, rng) - _resampled_means(
+            control, n_resamples, rng
+        )
         return tuple(np.quantile(lifts, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist())
-    options = {"n_resamples": n_resamples, "confidence_level": confidence, "method": method, "rng": rng}
+    options = {
+        "n_resamples": n_resamples,
+        "confidence_level": confidence,
+        "method": method,
+        "rng": rng,
+    }
     options["batch"] = max(1, 20 * BATCH // max(len(control), len(treatment)))
-    ends = stats.bootstrap((treatment, control), lambda t, c, axis: t.mean(axis) - c.mean(axis), **options)
+    ends = stats.bootstrap(
+        (treatment, control), lambda t, c, axis: t.mean(axis) - c.mean(axis), **options
+    )
     return float(ends.confidence_interval.low), float(ends.confidence_interval.high)
 
 
@@ -190,7 +273,11 @@ def _resampled_means(arm: np.ndarray, n_resamples: int, rng: np.random.Generator
 def _arm(values: ArrayLike, name: str) -> np.ndarray:
     arm = as_numbers(values, f"{name} arm")
     if arm.ndim != 1:
-        raise InputError(f"The {name} arm has {arm.ndim} dimensions. Pass one row of numbers, one per customer.")
+        raise InputError(
+            f"The {name} arm has {arm.ndim} dimensions. Pass one row of numbers, one per customer."
+        )
     if len(arm) < 2:
-        raise InputError(f"The {name} arm has {len(arm)} customer{'s'[: len(arm) != 1]}; each arm needs at least two.")
+        raise InputError(
+            f"The {name} arm has {len(arm)} customer{'s'[: len(arm) != 1]}; each arm needs at least two."
+        )
     return arm

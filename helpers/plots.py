@@ -17,12 +17,24 @@ MARKERS = "osD^vPX*"
 
 def use_style() -> None:
     """Set the course's look for every figure that follows."""
-    plt.rcParams.update({
-        "figure.figsize": (7.5, 3.8), "figure.dpi": 110, "figure.constrained_layout.use": True, "font.size": 11,
-        "axes.prop_cycle": cycler(color=CYCLE), "axes.spines.top": False, "axes.spines.right": False,
-        "axes.titlelocation": "left", "axes.titlesize": 12, "axes.edgecolor": INK, "legend.frameon": False,
-        "lines.linewidth": 1.8, "grid.color": "#DDDDDD", "text.parse_math": False,
-    })  # fmt: skip
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7.5, 3.8),
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "font.size": 11,
+            "axes.prop_cycle": cycler(color=CYCLE),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlelocation": "left",
+            "axes.titlesize": 12,
+            "axes.edgecolor": INK,
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+            "grid.color": "#DDDDDD",
+            "text.parse_math": False,
+        }
+    )
 
 
 def show(figure: Figure, alt: str) -> None:

@@ -22,7 +22,9 @@ def power(n_per_group: float, effect: float, sd: float, alpha: float = 0.05) -> 
     _check(sd, alpha, n_per_group=n_per_group, effect=effect)
     df, shift = 2 * n_per_group - 2, abs(effect) / sd * math.sqrt(n_per_group / 2)
     crit = stats.t.isf(alpha / 2, df)
-    far_tail = np.nan_to_num(stats.nct.cdf(-crit, df, shift))  # scipy gives nan where it is smaller than 1e-30
+    far_tail = np.nan_to_num(
+        stats.nct.cdf(-crit, df, shift)
+    )  # scipy gives nan where it is smaller than 1e-30
     return float(stats.nct.sf(crit, df, shift) + far_tail)
 
 
@@ -32,10 +34,14 @@ def sample_size(effect: float, sd: float, power: float = 0.8, alpha: float = 0.0
     Raises InputError as `power` does, and for a target power that does not lie between alpha and 1.
     """
     _check(sd, alpha, target=power, effect=effect)
-    return _smallest(lambda n: _power(n, effect, sd, alpha), power, start=2.0) if effect else math.inf
+    return (
+        _smallest(lambda n: _power(n, effect, sd, alpha), power, start=2.0) if effect else math.inf
+    )
 
 
-def minimum_detectable_effect(n_per_group: float, sd: float, power: float = 0.8, alpha: float = 0.05) -> float:
+def minimum_detectable_effect(
+    n_per_group: float, sd: float, power: float = 0.8, alpha: float = 0.05
+) -> float:
     """The smallest true lift (above 0, in the unit of the outcome) that is found with the given power.
 
     Raises InputError as `sample_size` does.
@@ -56,16 +62,28 @@ def _smallest(rising, target: float, start: float) -> float:
         end *= 2
         if end > 1e100:
             return math.inf
-    return float(optimize.brentq(lambda x: rising(x) - target, end / 2, end, xtol=1e-12, rtol=1e-12))
+    return float(
+        optimize.brentq(lambda x: rising(x) - target, end / 2, end, xtol=1e-12, rtol=1e-12)
+    )
 
 
-def _check(sd: float, alpha: float, target: float = 0.8, n_per_group: float = 2, effect: float = 0.0) -> None:
+def _check(
+    sd: float, alpha: float, target: float = 0.8, n_per_group: float = 2, effect: float = 0.0
+) -> None:
     if not (is_number(sd) and sd > 0):
-        raise InputError(f"sd is {sd}; give the standard deviation inside an arm, a number above 0.")
+        raise InputError(
+            f"sd is {sd}; give the standard deviation inside an arm, a number above 0."
+        )
     check_share("alpha", alpha, 0.05)
     if not (is_number(target) and alpha < target < 1):
-        raise InputError(f"power is {target}; it must lie above alpha ({alpha}) and below 1, such as 0.8.")
+        raise InputError(
+            f"power is {target}; it must lie above alpha ({alpha}) and below 1, such as 0.8."
+        )
     if not (is_number(n_per_group) and n_per_group >= 2):
-        raise InputError(f"n_per_group is {n_per_group}; a t-test needs at least 2 customers in each group.")
+        raise InputError(
+            f"n_per_group is {n_per_group}; a t-test needs at least 2 customers in each group."
+        )
     if not is_number(effect):
-        raise InputError(f"effect is {effect}; give a number in the unit of the outcome, such as 3.0.")
+        raise InputError(
+            f"effect is {effect}; give a number in the unit of the outcome, such as 3.0."
+        )

@@ -6,4 +6,6 @@ It stands in tools/rerun.py with the other commands, because no notebook needs i
 import runpy
 from pathlib import Path
 
-globals().update(runpy.run_path(str(Path(__file__).resolve().parents[1] / "tools/rerun.py"), run_name=__name__))
+globals().update(
+    runpy.run_path(str(Path(__file__).resolve().parents[1] / "tools/rerun.py"), run_name=__name__)
+)

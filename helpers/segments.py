@@ -26,8 +26,12 @@ def age_band(age: pd.Series) -> pd.Series:
     return pd.cut(age, [-np.inf, 30, 40, np.inf], right=False, labels=list(AGE_BANDS))
 
 
-def cluster_customers(customers: pd.DataFrame, n_clusters: int = 4, features: Sequence[str] = DEFAULT_FEATURES,
-                      seed: int | np.random.Generator = 42) -> pd.DataFrame:  # fmt: skip
+def cluster_customers(
+    customers: pd.DataFrame,
+    n_clusters: int = 4,
+    features: Sequence[str] = DEFAULT_FEATURES,
+    seed: int | np.random.Generator = 42,
+) -> pd.DataFrame:
     """Standardise the features, run k-means, and return the customers with a column "Cluster" (0 to n_clusters - 1).
 
     Clusters are numbered by rising mean of the first feature. Rows are sorted before the fit, so neither the order
@@ -39,19 +43,28 @@ def cluster_customers(customers: pd.DataFrame, n_clusters: int = 4, features: Se
     features = [features] if isinstance(features, str) else list(dict.fromkeys(features))
     if unknown := [name for name in features if name not in customers] or not features:
         missing = f"no column {unknown[0]!r}" if features else "no feature"
-        raise InputError(f"There is {missing} to cluster on. Choose from: {', '.join(map(str, customers))}.")
+        raise InputError(
+            f"There is {missing} to cluster on. Choose from: {', '.join(map(str, customers))}."
+        )
     if isinstance(seed, np.random.Generator):
         seed = int(seed.integers(2**32))
     check_seed(seed)
     table = customers[features].reset_index(drop=True)
     for name in features:
-        if not (pd.api.types.is_numeric_dtype(table[name]) and np.isfinite(table[name].astype(float)).all()):
-            raise InputError(f"Column {name!r} has text, blanks or infinite values. Leave it out or mend it.")
+        if not (
+            pd.api.types.is_numeric_dtype(table[name])
+            and np.isfinite(table[name].astype(float)).all()
+        ):
+            raise InputError(
+                f"Column {name!r} has text, blanks or infinite values. Leave it out or mend it."
+            )
     different = len(table.drop_duplicates())
     if different == 0:
         raise InputError("The table has no customers, so there is nothing to cluster.")
     if not (is_number(n_clusters, whole=True) and 1 <= n_clusters <= different):
-        allowed = f"from 1 to {different}, as many as there are different customers ({len(table)} rows)"
+        allowed = (
+            f"from 1 to {different}, as many as there are different customers ({len(table)} rows)"
+        )
         raise InputError(f"n_clusters is {n_clusters!r}; it must be a whole number {allowed}.")
     ordered = table.sort_values(features)
     scaled = StandardScaler().fit_transform(ordered)
@@ -71,7 +84,10 @@ def profile_clusters(clustered: pd.DataFrame) -> pd.DataFrame:
     means = features.groupby(clustered["Cluster"]).mean()
     z = (means - features.mean()) / features.std(ddof=0).replace(0, 1)
     level = 1 + (z >= 0.5).astype(int) - (z <= -0.5).astype(int)
-    names = [", ".join(LEVELS[name][row[name]] for name in DEFAULT_FEATURES) for _, row in level.iterrows()]
+    names = [
+        ", ".join(LEVELS[name][row[name]] for name in DEFAULT_FEATURES)
+        for _, row in level.iterrows()
+    ]
     sizes = clustered["Cluster"].value_counts().rename("customers")
     return means.assign(name=names).join(sizes)[["customers", *DEFAULT_FEATURES, "name"]]
 
@@ -79,9 +95,13 @@ def profile_clusters(clustered: pd.DataFrame) -> pd.DataFrame:
 def select_cluster(clustered: pd.DataFrame, target_cluster: int) -> pd.DataFrame:
     """The rows of one cluster. Raises InputError, naming the clusters that exist, if it is not one of them."""
     if "Cluster" not in clustered:
-        raise InputError("This table has no column 'Cluster'. Pass it through segments.cluster_customers first.")
+        raise InputError(
+            "This table has no column 'Cluster'. Pass it through segments.cluster_customers first."
+        )
     rows = clustered[clustered["Cluster"] == target_cluster]
     if rows.empty:
         numbers = ", ".join(str(number) for number in sorted(clustered["Cluster"].unique()))
-        raise InputError(f"There is no cluster {target_cluster!r}. Set target_cluster to one of: {numbers}.")
+        raise InputError(
+            f"There is no cluster {target_cluster!r}. Set target_cluster to one of: {numbers}."
+        )
     return rows.copy()

@@ -12,7 +12,9 @@ from scipy import optimize, special, stats
 
 from helpers import InputError, Pair, as_numbers, check_share, is_number
 
-State = tuple[np.ndarray, np.ndarray, float]  # paths still running: their places (z times root of time), mass, time
+State = tuple[
+    np.ndarray, np.ndarray, float
+]  # paths still running: their places (z times root of time), mass, time
 START: State = (np.zeros(1), np.ones(1), 0.0)
 _nodes = cache(np.polynomial.legendre.leggauss)
 RULES = ("bonferroni", "pocock", "obrien-fleming")
@@ -63,7 +65,9 @@ def spending_bounds(times: Sequence[float], alpha: float = 0.05) -> np.ndarray:
     check_share("alpha", alpha, 0.05)
     times, found = _looks(times), []
     if times[-1] > 1 + 1e-12:
-        raise InputError(f"A look at time {times[-1]:g} is later than planned; times are shares, up to 1.")
+        raise InputError(
+            f"A look at time {times[-1]:g} is later than planned; times are shares, up to 1."
+        )
     spent = 4 * stats.norm.sf(stats.norm.isf(alpha / 4) / np.sqrt(times))
     state, finest = START, np.diff(times, prepend=0.0).min()
     for time, increment in zip(times, np.diff(spent, prepend=0.0), strict=True):
@@ -72,7 +76,9 @@ def spending_bounds(times: Sequence[float], alpha: float = 0.05) -> np.ndarray:
     return np.array(found)
 
 
-def always_valid_interval(lift: ArrayLike, se: ArrayLike, tau: float, confidence: float = 0.95) -> Pair:
+def always_valid_interval(
+    lift: ArrayLike, se: ArrayLike, tau: float, confidence: float = 0.95
+) -> Pair:
     """Interval that may be read after every customer: it holds the true lift at all times at once.
 
     lift, se: at any moments, arrays of one shape; tau: standard deviation of the lifts that are betted on, in the unit
@@ -84,9 +90,13 @@ def always_valid_interval(lift: ArrayLike, se: ArrayLike, tau: float, confidence
     """
     check_share("confidence", confidence, 0.95)
     if not (is_number(tau) and tau > 0):
-        raise InputError(f"tau is {tau!r}; give a size of lift above 0, such as the smallest one worth having.")
+        raise InputError(
+            f"tau is {tau!r}; give a size of lift above 0, such as the smallest one worth having."
+        )
     lift, var = np.asarray(lift, dtype=float), np.square(np.asarray(se, dtype=float))
-    half = np.sqrt(var * (var + tau**2) / tau**2 * (np.log1p(tau**2 / var) - 2 * np.log(1 - confidence)))
+    half = np.sqrt(
+        var * (var + tau**2) / tau**2 * (np.log1p(tau**2 / var) - 2 * np.log(1 - confidence))
+    )
     return lift - half, lift + half
 
 
@@ -94,7 +104,9 @@ def _crossing(state: State, time: float, bound: float, drift: float = 0.0) -> fl
     """Probability that a path still running is beyond the bound at the next look."""
     points, mass, before = state
     step, edge, ahead = (time - before) ** 0.5, bound * time**0.5, points + drift * (time - before)
-    return float(mass @ (special.ndtr((ahead - edge) / step) + special.ndtr((-edge - ahead) / step)))
+    return float(
+        mass @ (special.ndtr((ahead - edge) / step) + special.ndtr((-edge - ahead) / step))
+    )
 
 
 def _go_on(state: State, time: float, bound: float, finest: float, drift: float = 0.0) -> State:
@@ -103,17 +115,29 @@ def _go_on(state: State, time: float, bound: float, finest: float, drift: float 
     step, ahead = (time - before) ** 0.5, points + drift * (time - before)
     reach = min(bound, abs(drift) * time**0.5 + 9) * time**0.5
     nodes, weights = _nodes(32 + 4 * int(reach / finest**0.5))
-    arrived = np.exp(-0.5 * ((reach * nodes[:, None] - ahead) / step) ** 2) / (step * np.sqrt(2 * np.pi))
+    arrived = np.exp(-0.5 * ((reach * nodes[:, None] - ahead) / step) ** 2) / (
+        step * np.sqrt(2 * np.pi)
+    )
     return reach * nodes, reach * weights * (arrived @ mass), time
 
 
 def _solve(falling: Callable[[float], float], target: float) -> float:
     """The z value at which the falling function reaches the target; 30, beyond all z, where the target is 0."""
-    return 30.0 if target < 1e-15 else float(optimize.brentq(lambda c: falling(c) - target, 1e-6, 30.0, xtol=1e-10))
+    return (
+        30.0
+        if target < 1e-15
+        else float(optimize.brentq(lambda c: falling(c) - target, 1e-6, 30.0, xtol=1e-10))
+    )
 
 
 def _looks(times: ArrayLike) -> np.ndarray:
     times = np.atleast_1d(as_numbers(times, "list of times"))
-    if times.ndim != 1 or not times.size or not (np.diff(times, prepend=0.0) > 9.99e-4 * times[-1]).all():
-        raise InputError("times must rise from above 0, each by a thousandth or more, such as 0.25, 0.5, 1.")
+    if (
+        times.ndim != 1
+        or not times.size
+        or not (np.diff(times, prepend=0.0) > 9.99e-4 * times[-1]).all()
+    ):
+        raise InputError(
+            "times must rise from above 0, each by a thousandth or more, such as 0.25, 0.5, 1."
+        )
     return times

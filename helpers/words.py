@@ -13,7 +13,12 @@ from helpers import InputError, is_number
 if TYPE_CHECKING:
     from helpers.inference import Comparison
 
-GAIN, LOSS, TOO_SMALL, OPEN = "clear gain", "clear loss", "no gain worth having", "too uncertain to tell"
+GAIN, LOSS, TOO_SMALL, OPEN = (
+    "clear gain",
+    "clear loss",
+    "no gain worth having",
+    "too uncertain to tell",
+)
 SHIP, HOLD, COLLECT = "ship", "hold", "collect more"
 
 
@@ -92,10 +97,14 @@ def decision(low: float, high: float, worth: float) -> str:
 def check_worth(worth: float) -> None:
     """Raise InputError unless worth, the smallest lift worth having, is a number above 0."""
     if not (is_number(worth) and worth > 0):
-        raise InputError(f"worth is {worth!r}; give the smallest lift worth having, a number above 0.")
+        raise InputError(
+            f"worth is {worth!r}; give the smallest lift worth having, a number above 0."
+        )
 
 
-def verdict(result: Comparison, worth: float = 1.0, unit: str = "points", scale: float = 1.0) -> str:
+def verdict(
+    result: Comparison, worth: float = 1.0, unit: str = "points", scale: float = 1.0
+) -> str:
     """The verdict on one experiment: what was seen, what that lets us say, and whether per cent can be given at all.
 
     worth: the smallest lift worth having, in the unit of the outcome. scale: from there to `unit`, such as 100 from
@@ -110,7 +119,9 @@ def verdict(result: Comparison, worth: float = 1.0, unit: str = "points", scale:
     if label == GAIN and low >= worth:
         said = f"A clear gain, and one worth having: the whole interval is at {least} or more."
     elif label == GAIN and high < worth:
-        said = f"A clear gain, but too small to be worth having: the whole interval is below {least}."
+        said = (
+            f"A clear gain, but too small to be worth having: the whole interval is below {least}."
+        )
     elif label == GAIN:
         said = f"A clear gain; whether it reaches the {least} worth having is still open."
     elif label == LOSS:
@@ -128,7 +139,10 @@ def verdict(result: Comparison, worth: float = 1.0, unit: str = "points", scale:
 def say(*sentences: str) -> None:
     """Display sentences as text of the page, so that computed words read like typed ones."""
     text = " ".join(filter(None, sentences))
-    display({"text/markdown": text.replace("$", r"\$").replace("<", "&lt;"), "text/plain": text}, raw=True)
+    display(
+        {"text/markdown": text.replace("$", r"\$").replace("<", "&lt;"), "text/plain": text},
+        raw=True,
+    )
 
 
 def answer(text: str, summary: str = "Show the answer") -> None:

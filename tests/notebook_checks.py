@@ -18,7 +18,9 @@ TYPED_RESULTS = {
 # Fixed by the design or published, so true in every run: Wilson's and balance's customs, the quantile, tick marks.
 ALLOWED = {"1.96", "0.05", "0.1", "0.25", "0.001"}
 SHOWS = re.compile(r"\b(words\.(say|answer)|plots\.show|print)\(")
-MACHINE = re.compile(r"/(?:home|root|tmp|work|Users)/|[A-Z]:\\\\|Warning\b|\b20\d\d-\d\d-\d\d\b|\d\d:\d\d:\d\d")
+MACHINE = re.compile(
+    r"/(?:home|root|tmp|work|Users)/|[A-Z]:\\\\|Warning\b|\b20\d\d-\d\d-\d\d\b|\d\d:\d\d:\d\d"
+)
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -42,7 +44,9 @@ def outputs_complete(notebook: nbformat.NotebookNode) -> list[str]:
         statements = ast.parse(cell.source).body
         shows = [s for s in statements if isinstance(s, ast.Expr) and SHOWS.search(ast.unparse(s))]
         silent = re.compile(r"^predict\(|\.(use_style|to_csv|set|set_title|legend|invert_yaxis)\(")
-        ends_in_value = isinstance(statements[-1], ast.Expr) and not silent.search(ast.unparse(statements[-1]))
+        ends_in_value = isinstance(statements[-1], ast.Expr) and not silent.search(
+            ast.unparse(statements[-1])
+        )
         if (shows or ends_in_value) and not cell.outputs:
             found.append(f"code cell {position} shows something but has no output")
         if any(output.output_type == "error" for output in cell.outputs):
@@ -55,12 +59,20 @@ def figures_have_text(notebook: nbformat.NotebookNode) -> list[str]:
     found = []
     for position, cell in enumerate(code_cells(notebook), 1):
         images = [o for o in cell.outputs if "image/png" in o.get("data", {})]
-        printed = "".join(o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stdout")
+        printed = "".join(
+            o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stdout"
+        )
         if len(images) != cell.source.count("plots.show("):
-            found.append(f"code cell {position}: {len(images)} pictures, not all through plots.show")
+            found.append(
+                f"code cell {position}: {len(images)} pictures, not all through plots.show"
+            )
         for image in images:
             alt = image.metadata.get("image/png", {}).get("alt", "")
-            if not re.search(r"\d", alt) or f"Figure: {alt}\n" not in printed or image.data.get("text/plain") != alt:
+            if (
+                not re.search(r"\d", alt)
+                or f"Figure: {alt}\n" not in printed
+                or image.data.get("text/plain") != alt
+            ):
                 found.append(f"code cell {position}: a picture without its computed text")
     return found
 
@@ -71,7 +83,11 @@ def typed_results(text: str) -> list[str]:
     found = []
     for what, pattern in TYPED_RESULTS.items():
         hits = [m.group() for m in re.finditer(pattern, text)]
-        found += [f"{what} typed into prose: {hit!r}" for hit in hits if re.sub(r"[^\d.]", "", hit) not in ALLOWED]
+        found += [
+            f"{what} typed into prose: {hit!r}"
+            for hit in hits
+            if re.sub(r"[^\d.]", "", hit) not in ALLOWED
+        ]
     return found
 
 
@@ -82,17 +98,30 @@ def clean_outputs(notebook: nbformat.NotebookNode) -> list[str]:
         if cell.metadata.get("execution"):
             found.append(f"code cell {position} stores clock times")
         for output in cell.outputs:
-            texts = [output.get("text", ""), *(v for k, v in output.get("data", {}).items() if k.startswith("text/"))]
+            texts = [
+                output.get("text", ""),
+                *(v for k, v in output.get("data", {}).items() if k.startswith("text/")),
+            ]
             if output.get("name") == "stderr":
                 found.append(f"code cell {position} writes to stderr")
-            found += [f"code cell {position}: {hit.group()!r}" for text in texts for hit in MACHINE.finditer(text)]
+            found += [
+                f"code cell {position}: {hit.group()!r}"
+                for text in texts
+                for hit in MACHINE.finditer(text)
+            ]
     return found
 
 
 def real_assertions(notebook: nbformat.NotebookNode) -> list[str]:
     """A notebook asserts its hand-made numbers against the library and the helper; none of it is a dummy."""
-    asserts = re.findall(r"^\s*assert\b.*", "\n".join(c.source for c in code_cells(notebook)), flags=re.MULTILINE)
-    found = [f"empty assertion: {a.strip()}" for a in asserts if re.search(r"assert\s*\(?(True|1|not False)\)?\s*$", a)]
+    asserts = re.findall(
+        r"^\s*assert\b.*", "\n".join(c.source for c in code_cells(notebook)), flags=re.MULTILINE
+    )
+    found = [
+        f"empty assertion: {a.strip()}"
+        for a in asserts
+        if re.search(r"assert\s*\(?(True|1|not False)\)?\s*$", a)
+    ]
     return found + ([f"only {len(asserts)} assertions"] if len(asserts) < 2 else [])
 
 

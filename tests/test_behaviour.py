@@ -20,7 +20,9 @@ from sklearn.preprocessing import StandardScaler
 from helpers import data, experiment, inference, power, segments
 
 RUNS = 20_000
-STEADY = settings(deadline=None, derandomize=True, database=None, max_examples=60, phases=[Phase.generate])
+STEADY = settings(
+    deadline=None, derandomize=True, database=None, max_examples=60, phases=[Phase.generate]
+)
 
 
 def caught(guard, faulty):
@@ -32,7 +34,9 @@ def caught(guard, faulty):
 def two_arms(n_c, n_t, sd_c=1.0, sd_t=1.0, lift=0.0, mean=10.0, runs=RUNS, seed=1):
     """Outcome and treated, one row per run; the control arm stands in the first n_c columns."""
     rng = np.random.default_rng(seed)
-    outcome = np.hstack([rng.normal(mean, sd_c, (runs, n_c)), rng.normal(mean + lift, sd_t, (runs, n_t))])
+    outcome = np.hstack(
+        [rng.normal(mean, sd_c, (runs, n_c)), rng.normal(mean + lift, sd_t, (runs, n_t))]
+    )
     return outcome, np.broadcast_to(np.arange(n_c + n_t) >= n_c, outcome.shape)
 
 
@@ -75,7 +79,9 @@ def pooled_variance_p(outcome, treated):
 def divided_by_n_p(outcome, treated):
     """Variances with ddof=0."""
     runs, (control, treatment) = inference.welch_many(outcome, treated), split(outcome, treated)
-    se = np.sqrt(control.var(axis=1) / control.shape[1] + treatment.var(axis=1) / treatment.shape[1])
+    se = np.sqrt(
+        control.var(axis=1) / control.shape[1] + treatment.var(axis=1) / treatment.shape[1]
+    )
     return 2 * stats.t.sf(runs["lift"].abs() / se, runs["df"])
 
 
@@ -124,7 +130,9 @@ def test_t_interval_covers():
 
 def fieller(outcome, treated):
     runs, arms = inference.welch_many(outcome, treated), split(outcome, treated)
-    (mean_c, var_c), (mean_t, var_t) = ((arm.mean(axis=1), arm.var(axis=1, ddof=1) / arm.shape[1]) for arm in arms)
+    (mean_c, var_c), (mean_t, var_t) = (
+        (arm.mean(axis=1), arm.var(axis=1, ddof=1) / arm.shape[1]) for arm in arms
+    )
     return inference.fieller_interval(mean_c, var_c, mean_t, var_t, stats.t.ppf(0.975, runs["df"]))
 
 
@@ -158,8 +166,12 @@ def guard_power(formula):
 
 def test_simulated_power_meets_the_formula():
     guard_power(power.power)
-    caught(guard_power, lambda n, effect, sd: power.power(2 * n, effect, sd))  # all customers taken for one group
-    caught(guard_power, lambda n, effect, sd: stats.norm.sf(1.96 - effect / sd * math.sqrt(n / 2)))  # blind to a loss
+    caught(
+        guard_power, lambda n, effect, sd: power.power(2 * n, effect, sd)
+    )  # all customers taken for one group
+    caught(
+        guard_power, lambda n, effect, sd: stats.norm.sf(1.96 - effect / sd * math.sqrt(n / 2))
+    )  # blind to a loss
 
 
 # One experiment and many
@@ -172,14 +184,19 @@ def test_welch_many_is_compare_means_row_by_row():
     outcome, treated = experiment.replay_seeds(SCORES, range(30))
     many = inference.welch_many(outcome, treated, confidence=0.9)
     for i, row in many.iterrows():
-        one = inference.compare_means(outcome[i][~treated[i]], outcome[i][treated[i]], confidence=0.9)
+        one = inference.compare_means(
+            outcome[i][~treated[i]], outcome[i][treated[i]], confidence=0.9
+        )
         for name in ("lift", "df", "p_value", "ci_low", "ci_high"):
             assert row[name] == pytest.approx(getattr(one, name), rel=1e-12)
         assert row["se"] == pytest.approx(one.lift / one.t, rel=1e-9)
 
 
 def test_welch_many_says_nan_where_an_arm_is_too_small():
-    outcome, treated = np.arange(8.0).reshape(2, 4), np.array([[1, 1, 1, 0], [1, 1, 0, 0]], dtype=bool)
+    outcome, treated = (
+        np.arange(8.0).reshape(2, 4),
+        np.array([[1, 1, 1, 0], [1, 1, 0, 0]], dtype=bool),
+    )
     blank = inference.welch_many(outcome, treated).isna().all(axis=1)
     assert blank.tolist() == [True, False]
 
@@ -199,17 +216,23 @@ def test_simulated_design():
     assert (gained == np.where(table["group"] == "treatment", 7, 0)).all()
     assert table.index.equals(SCORES.index)
 
-    outcome, treated = experiment.simulate_many(SCORES, 5_000, effect=7, noise_sd=2, seed=np.random.default_rng(8))
+    outcome, treated = experiment.simulate_many(
+        SCORES, 5_000, effect=7, noise_sd=2, seed=np.random.default_rng(8)
+    )
     noise = outcome - SCORES.to_numpy() - 7 * treated
     assert noise.mean() == pytest.approx(0, abs=0.03)
     assert noise.std() == pytest.approx(2, abs=0.03)
     assert treated.mean() == pytest.approx(0.5, abs=0.005)
-    np.testing.assert_array_equal(experiment.simulate_many(SCORES, 5_000, effect=7, noise_sd=2, seed=8)[0], outcome)
+    np.testing.assert_array_equal(
+        experiment.simulate_many(SCORES, 5_000, effect=7, noise_sd=2, seed=8)[0], outcome
+    )
 
 
 def test_a_stream_is_drawn_from_where_it_stands():
     for stream in (np.random.RandomState(42), np.random.default_rng(42)):
-        first, second = (experiment.simulate_experiment(CLUSTERED, 1, seed=stream) for _ in range(2))
+        first, second = (
+            experiment.simulate_experiment(CLUSTERED, 1, seed=stream) for _ in range(2)
+        )
         assert not first["outcome"].equals(second["outcome"])
     first = experiment.simulate_experiment(CLUSTERED, 1, seed=np.random.RandomState(42))
     assert first.equals(experiment.simulate_experiment(CLUSTERED, 1, seed=42))
@@ -249,10 +272,21 @@ def guard_swap(compare):
     for n_c, n_t, sd_c, sd_t, lift in ((20, 20, 10, 10, 3), (5, 30, 1, 9, -4), (200, 40, 7, 2, 25)):
         control, treatment = rng.normal(50, sd_c, n_c), rng.normal(50 + lift, sd_t, n_t)
         there, back = compare(control, treatment), compare(treatment, control)
-        seen = [back.lift, back.t, back.df, back.p_value, back.ci_low, back.ci_high, back.relative_lift]
+        seen = [
+            back.lift,
+            back.t,
+            back.df,
+            back.p_value,
+            back.ci_low,
+            back.ci_high,
+            back.relative_lift,
+        ]
         seen += [back.relative_ci_low, back.relative_ci_high, back.n_control, back.sd_control]
         want = [-there.lift, -there.t, there.df, there.p_value, -there.ci_high, -there.ci_low]
-        want += [mirrored(x) for x in (there.relative_lift, there.relative_ci_high, there.relative_ci_low)]
+        want += [
+            mirrored(x)
+            for x in (there.relative_lift, there.relative_ci_high, there.relative_ci_low)
+        ]
         assert seen == pytest.approx([*want, there.n_treatment, there.sd_treatment], rel=1e-9)
 
 
@@ -262,7 +296,8 @@ def guard_agreement(compare):
     for lift in np.linspace(-25, 25, 101):
         r = compare(rng.normal(50, 10, 12), rng.normal(50 + lift, 20, 9))
         outside = [
-            not low <= 0 <= high for low, high in ((r.ci_low, r.ci_high), (r.relative_ci_low, r.relative_ci_high))
+            not low <= 0 <= high
+            for low, high in ((r.ci_low, r.ci_high), (r.relative_ci_low, r.relative_ci_high))
         ]
         assert outside == [r.p_value < 0.05] * 2
 
@@ -288,7 +323,16 @@ def guard_units(compare):
         assume(control.std() + treatment.std() > 0.01)
         r = compare(control, treatment)
         moved = compare(control + shift, treatment + shift)
-        for name in ("lift", "ci_low", "ci_high", "t", "df", "p_value", "sd_control", "sd_treatment"):
+        for name in (
+            "lift",
+            "ci_low",
+            "ci_high",
+            "t",
+            "df",
+            "p_value",
+            "sd_control",
+            "sd_treatment",
+        ):
             assert getattr(moved, name) == pytest.approx(getattr(r, name), rel=1e-6, abs=1e-6)
         scaled = compare(scale * control, scale * treatment)
         ends = sorted([scale * r.ci_low, scale * r.ci_high])
@@ -318,7 +362,12 @@ def test_wider_confidence_wider_intervals():
     results = [inference.compare_means(*arms, confidence=c) for c in (0.5, 0.8, 0.95, 0.999)]
     for narrow, wide in pairwise(results):
         assert wide.ci_low < narrow.ci_low < narrow.ci_high < wide.ci_high
-        assert wide.relative_ci_low < narrow.relative_ci_low < narrow.relative_ci_high < wide.relative_ci_high
+        assert (
+            wide.relative_ci_low
+            < narrow.relative_ci_low
+            < narrow.relative_ci_high
+            < wide.relative_ci_high
+        )
         assert wide.p_value == narrow.p_value
 
 
@@ -338,9 +387,12 @@ def guard_scipy(bootstrap):
     for n_c, n_t in ((20, 20), (7, 40), (300, 100)):
         control, treatment = rng.gamma(2, 10, n_c), rng.gamma(3, 10, n_t)
         scipys = stats.bootstrap(
-            (treatment, control), lambda t, c, axis: t.mean(axis=axis) - c.mean(axis=axis), n_resamples=20_000,
-            method="percentile", rng=rng,
-        ).confidence_interval  # fmt: skip
+            (treatment, control),
+            lambda t, c, axis: t.mean(axis=axis) - c.mean(axis=axis),
+            n_resamples=20_000,
+            method="percentile",
+            rng=rng,
+        ).confidence_interval
         ends = bootstrap(control, treatment, n_resamples=20_000)
         assert ends == pytest.approx(tuple(scipys), abs=0.03 * (scipys.high - scipys.low))
 
@@ -353,7 +405,9 @@ def arms_stirred_together(control, treatment, **options):
 
 def test_percentile_bootstrap_is_scipys():
     guard_scipy(inference.bootstrap_ci)
-    caught(guard_scipy, lambda c, t, **options: inference.bootstrap_ci(c, t, confidence=0.9, **options))
+    caught(
+        guard_scipy, lambda c, t, **options: inference.bootstrap_ci(c, t, confidence=0.9, **options)
+    )
     caught(guard_scipy, arms_stirred_together)
 
 
@@ -377,7 +431,9 @@ def test_bootstrap_seed(method):
     """The same seed gives the same answer; a Generator is drawn from where it stands."""
     arms = np.random.default_rng(5).normal(80, 10, (2, 15))
     rng = np.random.default_rng(42)
-    first, second = (inference.bootstrap_ci(*arms, n_resamples=500, seed=rng, method=method) for _ in range(2))
+    first, second = (
+        inference.bootstrap_ci(*arms, n_resamples=500, seed=rng, method=method) for _ in range(2)
+    )
     assert first != second
     assert first == inference.bootstrap_ci(*arms, n_resamples=500, seed=42, method=method)
     assert all(type(end) is float for end in first)
@@ -432,7 +488,9 @@ def guard_row_order(cluster):
     for k in (2, 4, 7):
         by_id = cluster(customers, k).set_index("CustomerID")["Cluster"]
         for seed in range(2):
-            shuffled = customers.sample(frac=1, random_state=seed).assign(shoes=seed, note="x")[::-1]
+            shuffled = customers.sample(frac=1, random_state=seed).assign(shoes=seed, note="x")[
+                ::-1
+            ]
             again = cluster(shuffled, k)
             assert again.drop(columns="Cluster").equals(shuffled)
             assert again.set_index("CustomerID")["Cluster"].reindex(by_id.index).equals(by_id)
@@ -457,16 +515,22 @@ def test_clusters_do_not_hang_on_luck(guard):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_customers_who_are_alike_share_a_cluster_in_any_order(seed):
-    table = pd.DataFrame({"Age": [20, 20, 21, 50, 51, 52, 30, 31, 30, 70, 71, 70], "Score": [5, 5, 6, 90, 91, 5] * 2})
+    table = pd.DataFrame(
+        {"Age": [20, 20, 21, 50, 51, 52, 30, 31, 30, 70, 71, 70], "Score": [5, 5, 6, 90, 91, 5] * 2}
+    )
     plain = segments.cluster_customers(table, 4, ["Age", "Score"])["Cluster"]
-    mixed = segments.cluster_customers(table.sample(frac=1, random_state=seed), 4, ["Age", "Score"])["Cluster"]
+    mixed = segments.cluster_customers(
+        table.sample(frac=1, random_state=seed), 4, ["Age", "Score"]
+    )["Cluster"]
     assert mixed.sort_index().equals(plain)
     assert plain[0] == plain[1]
 
 
 def test_pure_noise_clusters_just_as_happily():
     noise = np.random.default_rng(9).uniform(1, 99, (200, 3))
-    clustered = segments.cluster_customers(pd.DataFrame(noise, columns=list(segments.DEFAULT_FEATURES)))
+    clustered = segments.cluster_customers(
+        pd.DataFrame(noise, columns=list(segments.DEFAULT_FEATURES))
+    )
     profile = segments.profile_clusters(clustered)
     assert len(profile) == 4
     assert profile["customers"].min() >= 20
@@ -512,7 +576,13 @@ def test_power_rises_with_size_and_effect_and_starts_at_alpha(alpha):
 
 def guard_inverse(sample_size):
     """As many customers as `sample_size` asks for have just the power that was asked for."""
-    for effect, target, alpha in ((3, 0.8, 0.05), (-3, 0.8, 0.05), (3, 0.999, 0.05), (30, 0.9, 0.01), (0.01, 0.5, 0.3)):
+    for effect, target, alpha in (
+        (3, 0.8, 0.05),
+        (-3, 0.8, 0.05),
+        (3, 0.999, 0.05),
+        (30, 0.9, 0.01),
+        (0.01, 0.5, 0.3),
+    ):
         n = sample_size(effect, 11, power=target, alpha=alpha)
         assert power.power(n, effect, 11, alpha) == pytest.approx(target, abs=1e-9)
 
@@ -572,7 +642,10 @@ def guard_share_is_the_controls(sample_ratio_p):
 
 def test_expected_share_is_that_of_the_control_arm():
     guard_share_is_the_controls(experiment.sample_ratio_p)
-    caught(guard_share_is_the_controls, lambda c, t, expected_share: experiment.sample_ratio_p(t, c, expected_share))
+    caught(
+        guard_share_is_the_controls,
+        lambda c, t, expected_share: experiment.sample_ratio_p(t, c, expected_share),
+    )
     for n_c, n_t, planned in ((20, 30, 0.5), (310, 98, 0.75), (0, 5, 0.1)):
         swapped = experiment.sample_ratio_p(n_t, n_c, 1 - planned)
         assert experiment.sample_ratio_p(n_c, n_t, planned) == pytest.approx(swapped, rel=1e-9)

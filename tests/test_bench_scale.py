@@ -48,7 +48,17 @@ def test_the_table_is_complete(run):
     text, code, _, left = run
     head, *lines = text.split("\n\n")[0].splitlines()
     assert (code, left) == (0, [])
-    assert head.split() == ["what", "time", "million", "rows/s", "peak", "memory", "ratio", "target", "met"]
+    assert head.split() == [
+        "what",
+        "time",
+        "million",
+        "rows/s",
+        "peak",
+        "memory",
+        "ratio",
+        "target",
+        "met",
+    ]
     assert lines.pop() == "0 of 0 targets missed."
     asked = [name for name in (bench.NOTEBOOK, *bench.CONTENDERS) if name != bench.SPARK]
     assert [re.match(r"20,000 rows: (.*?)  ", line)[1] for line in lines] == asked
@@ -58,19 +68,27 @@ def test_the_table_is_complete(run):
 
 
 def test_the_table_for_the_readme_is_complete(run):
-    head, dashes, row = (line.strip("| ").split(" | ") for line in run[0].split("\n\n")[1].splitlines())
+    head, dashes, row = (
+        line.strip("| ").split(" | ") for line in run[0].split("\n\n")[1].splitlines()
+    )
     assert head[:6] == ["rows", "bare scan", "Ibis on DuckDB", "with CUPED", "pandas", "Spark"]
     assert len(head) == len(dashes) == len(row) == 10 and set(dashes) == {"---:"}
     units = ["", " s", " s", " s", " s", None, " MiB", " MiB", " s", " MiB"]
     for cell, unit in zip(row, units, strict=True):
-        assert cell == "not asked" if unit is None else re.fullmatch(rf"[\d,.]*[1-9][\d,.]*{unit}", cell)
+        assert (
+            cell == "not asked"
+            if unit is None
+            else re.fullmatch(rf"[\d,.]*[1-9][\d,.]*{unit}", cell)
+        )
 
 
 def test_contenders_read_the_same_log(run):
     log = pd.read_parquet(run[2])
     assert len(log) == 20_000
     (found,) = bench.CONTENDERS[bench.SCAN_MORE](run[2])()
-    assert found == pytest.approx((log.segment.max(), len("treatment"), log.outcome.sum(), log.before.sum()))
+    assert found == pytest.approx(
+        (log.segment.max(), len("treatment"), log.outcome.sum(), log.before.sum())
+    )
     ours, theirs = (bench.CONTENDERS[name](run[2])() for name in (bench.IBIS, bench.PANDAS))
     ours = ours.set_index(["segment", "group"]).sort_index()[["n", "mean", "var"]]
     pd.testing.assert_frame_equal(ours, theirs.set_axis(ours.columns, axis=1), check_dtype=False)
@@ -79,7 +97,12 @@ def test_contenders_read_the_same_log(run):
 
 def test_nothing_large_is_imported_by_the_parent():
     code = "import sys, tools.bench_scale; print({'numpy', 'pandas', 'duckdb', 'ibis', 'helpers'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "set()\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+        ).stdout
+        == "set()\n"
+    )
 
 
 # Judging
@@ -88,21 +111,38 @@ def test_nothing_large_is_imported_by_the_parent():
 def made_up(n, **changes):
     """Measurements that meet every target; changes: (seconds, peak) of a contender, by its constant's name."""
     scale = n / 10**7
-    seconds = dict(NOTEBOOK=30, SCAN=0.05, SCAN_MORE=0.07, IBIS=0.1, CUPED=0.15, COMPARE=0.2, PANDAS=3, SPARK=1)
-    found = {name: bench.Measured(scale * s, 5.0, 300.0, 1e-12) for name, s in seconds.items()} | changes
+    seconds = dict(
+        NOTEBOOK=30, SCAN=0.05, SCAN_MORE=0.07, IBIS=0.1, CUPED=0.15, COMPARE=0.2, PANDAS=3, SPARK=1
+    )
+    found = {
+        name: bench.Measured(scale * s, 5.0, 300.0, 1e-12) for name, s in seconds.items()
+    } | changes
     return {getattr(bench, name): measured for name, measured in found.items()}
 
 
 def verdicts(results):
-    rows = [row for n, here in results.items() for name in here for row in bench.rows_of(results, n, name)]
-    return [row for row in rows if row.met is False], [row.target for row in rows if row.met is not None]
+    rows = [
+        row
+        for n, here in results.items()
+        for name in here
+        for row in bench.rows_of(results, n, name)
+    ]
+    return [row for row in rows if row.met is False], [
+        row.target for row in rows if row.met is not None
+    ]
 
 
 def test_all_targets_are_judged_at_full_size():
     missed, targets = verdicts({n: made_up(n) for n in bench.SIZES})
     assert missed == []
-    assert [targets.count(target) for target in ("3 x at most", "5 x or more", "12 x at most")] == [4, 2, 2]
-    assert [targets.count(target) for target in ("1.5 x at most", "1.5 x or +150 MiB", "1e-9 at most")] == [2, 2, 3]
+    assert [targets.count(target) for target in ("3 x at most", "5 x or more", "12 x at most")] == [
+        4,
+        2,
+        2,
+    ]
+    assert [
+        targets.count(target) for target in ("1.5 x at most", "1.5 x or +150 MiB", "1e-9 at most")
+    ] == [2, 2, 3]
 
 
 def test_only_spark_is_judged_below_ten_million_rows():
@@ -140,7 +180,9 @@ def test_what_was_not_measured_is_not_judged():
     results = {10**6: made_up(10**6), 10**8: made_up(10**8, **nothing)}
     missed, targets = verdicts(results)
     assert missed == [] and "5 x or more" not in targets and "1.5 x at most" not in targets
-    assert "| out of memory |" in bench.markdown(results, "") and "nan" not in bench.markdown(results, "")
+    assert "| out of memory |" in bench.markdown(results, "") and "nan" not in bench.markdown(
+        results, ""
+    )
     assert "nan" not in str(list(bench.rows_of(results, 10**8, bench.PANDAS)))
 
 
@@ -163,7 +205,9 @@ def refused(arguments, capsys):
     return said.err
 
 
-@pytest.mark.parametrize("size", ["many", "", "-5", "0", "999", "1.5", "1000.5", "nan", "inf", "1e11", "1,000"])
+@pytest.mark.parametrize(
+    "size", ["many", "", "-5", "0", "999", "1.5", "1000.5", "nan", "inf", "1e11", "1,000"]
+)
 def test_nonsense_sizes_are_refused(size, capsys):
     assert "such as 1e6" in refused(["1e6", size], capsys)
 
@@ -201,13 +245,20 @@ def test_the_command_refuses_too():
 
 
 def test_sizes_as_they_are_typed():
-    assert [bench.size(text) for text in ("1e5", "20000", "1_000_000", "2.5e6")] == [10**5, 20_000, 10**6, 2_500_000]
+    assert [bench.size(text) for text in ("1e5", "20000", "1_000_000", "2.5e6")] == [
+        10**5,
+        20_000,
+        10**6,
+        2_500_000,
+    ]
 
 
 def test_a_failure_says_who_failed_and_leaves_no_log(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(bench, "NOTEBOOK", "notebook 11")  # the child knows no such contender
-    with pytest.raises(SystemExit, match=r"^bench_scale: notebook 11 failed at 20,000 rows\. KeyError"):
+    with pytest.raises(
+        SystemExit, match=r"^bench_scale: notebook 11 failed at 20,000 rows\. KeyError"
+    ):
         bench.main(["2e4", "--no-spark"])
     assert list(tmp_path.iterdir()) == []
 

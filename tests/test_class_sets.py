@@ -43,7 +43,14 @@ def made(tmp_path_factory) -> Path:
     """The folder for a class of three, with all exercises there are."""
     folder = tmp_path_factory.mktemp("school")
     (folder / "list.txt").write_text("\n".join(NAMES), encoding="utf-8")
-    arguments = ["--names", str(folder / "list.txt"), "--first", str(FIRST), "--out", str(folder / "class")]
+    arguments = [
+        "--names",
+        str(folder / "list.txt"),
+        "--first",
+        str(FIRST),
+        "--out",
+        str(folder / "class"),
+    ]
     assert class_sets.main(arguments) == 0
     return folder / "class"
 
@@ -52,7 +59,9 @@ def made(tmp_path_factory) -> Path:
 def few(monkeypatch):
     """Two files, one notebook and two exercises are enough where no more is asked."""
     monkeypatch.setattr(class_sets, "FILES", "README.md LICENSE")
-    monkeypatch.setattr(rerun, "notebook_files", lambda: [class_sets.ROOT / "notebooks/03_t_test.ipynb"])
+    monkeypatch.setattr(
+        rerun, "notebook_files", lambda: [class_sets.ROOT / "notebooks/03_t_test.ipynb"]
+    )
     monkeypatch.setattr(class_sets, "titles", lambda _notebooks: dict(FEW))
 
 
@@ -65,7 +74,9 @@ def make():
     env = {name: value for name, value in os.environ.items() if not re.fullmatch(left_out, name)}
 
     def call(*arguments: str, cwd: Path, **options) -> subprocess.CompletedProcess:
-        return subprocess.run(["make", *arguments], cwd=cwd, env=env, capture_output=True, text=True, **options)
+        return subprocess.run(
+            ["make", *arguments], cwd=cwd, env=env, capture_output=True, text=True, **options
+        )
 
     return call
 
@@ -76,7 +87,9 @@ def make():
 def leaks(files: dict[str, bytes], seed: int) -> list[str]:
     """What a set should not hold, or should and does not."""
     found = [name for name in files if re.search(r"solution|instructor|/tests/|conftest|/\.", name)]
-    found += [f"outside the folder: {name}" for name in files if not name.startswith(f"{class_sets.TOP}/")]
+    found += [
+        f"outside the folder: {name}" for name in files if not name.startswith(f"{class_sets.TOP}/")
+    ]
     for name, content in files.items():
         text = content.decode("utf-8", errors="ignore")
         if re.search(r"^ *right=|^EXERCISES = ", text, flags=re.MULTILINE):
@@ -88,7 +101,9 @@ def leaks(files: dict[str, bytes], seed: int) -> list[str]:
                 found.append(f"{name} has outputs")
             if not re.search(rf"^seed = {seed}(  #|$)", sources[0], flags=re.MULTILINE):
                 found.append(f"{name} has another seed")
-            if sum("check(" in source for source in sources) != sum("answer = ..." in source for source in sources):
+            if sum("check(" in source for source in sources) != sum(
+                "answer = ..." in source for source in sources
+            ):
                 found.append(f"{name} has answers")
     return found
 
@@ -110,12 +125,16 @@ def test_sets_hold_no_solutions_and_carry_the_seed(made):
         ("notebooks/instructor.md", b"# Minutes\n", "instructor"),
         ("tests/test_words.py", b"", "tests"),
         ("notebooks/03_t_test.ipynb", (b'"outputs": []', b'"outputs": [1]'), "has outputs"),
-        ("notebooks/03_t_test.ipynb", (b"execution_count\": null", b"execution_count\": 1"), "has outputs"),
+        (
+            "notebooks/03_t_test.ipynb",
+            (b'execution_count": null', b'execution_count": 1'),
+            "has outputs",
+        ),
         ("notebooks/03_t_test.ipynb", (b"seed = 7 ", b"seed = 77 "), "another seed"),
         ("notebooks/03_t_test.ipynb", (b"answer = ...", b"answer = 2.5"), "has answers"),
         ("../helpers/words.py", b"", "outside"),
     ],
-)  # fmt: skip
+)
 def test_a_leak_is_caught(made, name, content, fault):
     files = files_in(made / "001-Ada-Lovelace.zip")
     place = f"{class_sets.TOP}/{name}".replace(f"{class_sets.TOP}/../", "")
@@ -129,17 +148,31 @@ def test_a_leak_is_caught(made, name, content, fault):
 
 def test_a_set_is_the_course_without_outputs(made):
     """Everything that is committed for learners is in it, unchanged but for outputs and seed; tables are packed."""
-    files = {name.split("/", 1)[1]: content for name, content in files_in(made / "001-Ada-Lovelace.zip").items()}
+    files = {
+        name.split("/", 1)[1]: content
+        for name, content in files_in(made / "001-Ada-Lovelace.zip").items()
+    }
     for path in rerun.notebook_files():
         ours = nbformat.read(path, as_version=4)
         theirs = nbformat.reads(files.pop(f"notebooks/{path.name}").decode(), as_version=4)
         rerun.set_knobs(ours, {"seed": FIRST})
-        assert [(c.source, c.metadata) for c in ours.cells] == [(c.source, c.metadata) for c in theirs.cells]
+        assert [(c.source, c.metadata) for c in ours.cells] == [
+            (c.source, c.metadata) for c in theirs.cells
+        ]
     tables = files_in(io.BytesIO(files.pop("notebooks/exercises.zip")))
-    assert tables == {p.name: p.read_bytes() for p in rerun.solution_files()[0].parent.glob("exercises_??.py")}
+    assert tables == {
+        p.name: p.read_bytes() for p in rerun.solution_files()[0].parent.glob("exercises_??.py")
+    }
     names = {*files, *(f"notebooks/{path.name}" for path in rerun.notebook_files())}
-    readme, whole = files.pop("README.md").decode(), (class_sets.ROOT / "README.md").read_text(encoding="utf-8")
-    assert "\n## Teaching\n" in whole and "\n## Teaching\n" not in readme and len(readme) > 0.8 * len(whole)
+    readme, whole = (
+        files.pop("README.md").decode(),
+        (class_sets.ROOT / "README.md").read_text(encoding="utf-8"),
+    )
+    assert (
+        "\n## Teaching\n" in whole
+        and "\n## Teaching\n" not in readme
+        and len(readme) > 0.8 * len(whole)
+    )
     gone = {link for link in re.findall(r"\]\(([^)#:]+)\)", readme) if link not in names}
     assert gone <= {"tests/published.json"}
     assert all((class_sets.ROOT / name).read_bytes() == content for name, content in files.items())
@@ -148,7 +181,9 @@ def test_a_set_is_the_course_without_outputs(made):
 def test_what_is_new_in_the_course_reaches_the_sets():
     """Whoever adds a file for learners to data/ or at the top adds it to FILES."""
     committed = {path.relative_to(class_sets.ROOT).as_posix() for path in committed_files()}
-    for_learners = {n for n in committed if re.match(r"(data|helpers)/|[^/.]+(\.\w+)?$", n)} - {"conftest.py"}
+    for_learners = {n for n in committed if re.match(r"(data|helpers)/|[^/.]+(\.\w+)?$", n)} - {
+        "conftest.py"
+    }
     assert for_learners - set(class_sets.common_files()) == set()
 
 
@@ -181,24 +216,95 @@ def test_a_teachers_own_files_stay_where_they_are(copied):
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
-        ("03_t_test", "answer = ...", "answer = 2.5", "03-welch-se has an answer in notebooks/03_t_test.ipynb. Put"),
-        ("03_t_test", 'p-value\\", ..., ...)', 'p-value\\", 0.2, 0.4)', "03-p-value has an answer in notebooks/03"),
-        ("03_t_test", 'p-value\\", ..., ...)', 'p-value\\", ..., 0.4)', "03-p-value has an answer in notebooks/03"),
-        ("02_simulated_assignment", 's-imbalance\\", ..., ...)', 's-imbalance\\", 2, 4)', "02-serious-imbalance has"),
-        ("06_segments", "my_words = [..., ", 'my_words = [\\"hold\\", ', "06-envelope has an answer in notebooks/06"),
-        ("06_segments", "testable.index), my_words", 'testable.index), [\\"hold\\"]', "06-envelope has an answer"),
-        ("03_t_test", "{", "<<<<<<< HEAD\n{", "notebooks/03_t_test.ipynb is no notebook (NotJSONError"),
-        ("03_t_test", "seed = 42 ", "seed = 42 + ", "first code cell of notebooks/03_t_test.ipynb cannot be set"),
-        ("03_t_test", "seed = 42 ", "seed=42 ", "first code cell of notebooks/03_t_test.ipynb cannot be set. Each"),
-        ("03_t_test", '\"parameters\"', '\"knobs\"', "first code cell of notebooks/03_t_test.ipynb cannot be set"),
-        ("solutions/exercises_03", "import", "import import", "Mend notebooks/solutions/exercises_03.py"),
-        ("solutions/exercises_03", "EXERCISES =", "TABLE =", "Mend notebooks/solutions/exercises_03.py"),
-        ("solutions/exercises_03", "EXERCISES = {", "EXERCISES = {} and {", "There is no exercise '03-welch-se'"),
+        (
+            "03_t_test",
+            "answer = ...",
+            "answer = 2.5",
+            "03-welch-se has an answer in notebooks/03_t_test.ipynb. Put",
+        ),
+        (
+            "03_t_test",
+            'p-value\\", ..., ...)',
+            'p-value\\", 0.2, 0.4)',
+            "03-p-value has an answer in notebooks/03",
+        ),
+        (
+            "03_t_test",
+            'p-value\\", ..., ...)',
+            'p-value\\", ..., 0.4)',
+            "03-p-value has an answer in notebooks/03",
+        ),
+        (
+            "02_simulated_assignment",
+            's-imbalance\\", ..., ...)',
+            's-imbalance\\", 2, 4)',
+            "02-serious-imbalance has",
+        ),
+        (
+            "06_segments",
+            "my_words = [..., ",
+            'my_words = [\\"hold\\", ',
+            "06-envelope has an answer in notebooks/06",
+        ),
+        (
+            "06_segments",
+            "testable.index), my_words",
+            'testable.index), [\\"hold\\"]',
+            "06-envelope has an answer",
+        ),
+        (
+            "03_t_test",
+            "{",
+            "<<<<<<< HEAD\n{",
+            "notebooks/03_t_test.ipynb is no notebook (NotJSONError",
+        ),
+        (
+            "03_t_test",
+            "seed = 42 ",
+            "seed = 42 + ",
+            "first code cell of notebooks/03_t_test.ipynb cannot be set",
+        ),
+        (
+            "03_t_test",
+            "seed = 42 ",
+            "seed=42 ",
+            "first code cell of notebooks/03_t_test.ipynb cannot be set. Each",
+        ),
+        (
+            "03_t_test",
+            '"parameters"',
+            '"knobs"',
+            "first code cell of notebooks/03_t_test.ipynb cannot be set",
+        ),
+        (
+            "solutions/exercises_03",
+            "import",
+            "import import",
+            "Mend notebooks/solutions/exercises_03.py",
+        ),
+        (
+            "solutions/exercises_03",
+            "EXERCISES =",
+            "TABLE =",
+            "Mend notebooks/solutions/exercises_03.py",
+        ),
+        (
+            "solutions/exercises_03",
+            "EXERCISES = {",
+            "EXERCISES = {} and {",
+            "There is no exercise '03-welch-se'",
+        ),
     ],
-)  # fmt: skip
-def test_what_cannot_be_handed_out_is_told(copied, tmp_path, capsys, monkeypatch, file, old, new, said):
+)
+def test_what_cannot_be_handed_out_is_told(
+    copied, tmp_path, capsys, monkeypatch, file, old, new, said
+):
     titles = class_sets.titles
-    monkeypatch.setattr(class_sets, "titles", lambda books: {k: v for k, v in titles(books).items() if k[:2] == "03"})
+    monkeypatch.setattr(
+        class_sets,
+        "titles",
+        lambda books: {k: v for k, v in titles(books).items() if k[:2] == "03"},
+    )
     path = next((copied / "notebooks").glob(f"{file}.*"))
     text = path.read_text(encoding="utf-8")
     assert old in text
@@ -209,9 +315,18 @@ def test_what_cannot_be_handed_out_is_told(copied, tmp_path, capsys, monkeypatch
 
 def test_an_empty_notebook_and_a_missing_file_are_told(copied, tmp_path, capsys):
     (copied / "notebooks/03_t_test.ipynb").write_text("{}", encoding="utf-8")
-    refused(["--out", str(tmp_path / "class")], capsys, "notebooks/03_t_test.ipynb is no notebook", "Get it anew")
+    refused(
+        ["--out", str(tmp_path / "class")],
+        capsys,
+        "notebooks/03_t_test.ipynb is no notebook",
+        "Get it anew",
+    )
     (copied / "data/customers.csv").unlink()
-    refused(["--out", str(tmp_path / "class")], capsys, "data/customers.csv is missing. Get the course anew")
+    refused(
+        ["--out", str(tmp_path / "class")],
+        capsys,
+        "data/customers.csv is missing. Get the course anew",
+    )
     assert not (tmp_path / "class").exists()
 
 
@@ -221,9 +336,13 @@ def test_check_works_in_an_unpacked_set_and_tells_neighbours_apart(made, tmp_pat
     course = tmp_path / class_sets.TOP
     answers = [row["03-welch-se"] for row in key_rows(made)]
     code = "import json, sys; from helpers import checks; print(checks.__file__)\n"
-    code += "print(json.dumps([checks.judge('03-welch-se', a, {})[0] for a in [..., *sys.argv[1:]]]))"
+    code += (
+        "print(json.dumps([checks.judge('03-welch-se', a, {})[0] for a in [..., *sys.argv[1:]]]))"
+    )
     env = os.environ | {"PYTHONPATH": str(course), "AB_PREDICTIONS": ""}
-    run = subprocess.run([sys.executable, "-c", code, *answers], cwd=course, env=env, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code, *answers], cwd=course, env=env, capture_output=True, text=True
+    )
     place, judged = run.stdout.splitlines()
     assert Path(place).is_relative_to(course), run.stderr
     assert json.loads(judged) == [None, False, True, False]
@@ -237,7 +356,11 @@ def test_make_in_an_unpacked_set(made, make, tmp_path):
     assert lab.returncode == 0 and "my/01_segmentation.ipynb" in lab.stdout
     for target in ("test", "class", "store"):
         refused = make(target, cwd=tmp_path / class_sets.TOP)
-        assert refused.returncode == 2 and refused.stderr.startswith("This is a class set") and refused.stdout == ""
+        assert (
+            refused.returncode == 2
+            and refused.stderr.startswith("This is a class set")
+            and refused.stdout == ""
+        )
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -249,7 +372,9 @@ def test_a_set_that_borrows_an_environment_uses_its_own_files(made, make, tmp_pa
     line = "export PYTHONPATH := $(CURDIR)\n"
     makefile = (course / "Makefile").read_text(encoding="utf-8")
     assert makefile.count(line) == 1
-    (course / "Makefile").write_text(makefile if own else makefile.replace(line, ""), encoding="utf-8")
+    (course / "Makefile").write_text(
+        makefile if own else makefile.replace(line, ""), encoding="utf-8"
+    )
     code = "from helpers import checks; print(checks._file())"
     rule = f"include Makefile\nwhere:\n\t@cd notebooks && '{sys.executable}' -c '{code}'\n"  # a kernel starts in there
     place = make("-s", "-f", "-", "where", cwd=course, input=rule).stdout.strip()
@@ -279,8 +404,12 @@ def test_a_borrowed_environment_is_used_or_left_as_it_is(made, make, tmp_path):
 
 
 def test_seed_for_seeds_is_told(make):
-    refused = make("-o", ".venv", "class", "SEED=30", cwd=class_sets.ROOT)  # -o: no environment is built
-    assert refused.returncode == 2 and refused.stderr.startswith("Say SEEDS=30") and not refused.stdout
+    refused = make(
+        "-o", ".venv", "class", "SEED=30", cwd=class_sets.ROOT
+    )  # -o: no environment is built
+    assert (
+        refused.returncode == 2 and refused.stderr.startswith("Say SEEDS=30") and not refused.stdout
+    )
 
 
 # The key
@@ -289,12 +418,17 @@ def test_seed_for_seeds_is_told(make):
 def test_the_printed_key_lists_mistakes_only_where_they_are_wrong(made):
     """For each student of the class; and every page of a long table has its heads."""
     page = (made / "key.html").read_text(encoding="utf-8")
-    assert page.count("<thead>") == page.count("<table>") == len(EXERCISES) and "<th>other draws</th>" not in page
+    assert (
+        page.count("<thead>") == page.count("<table>") == len(EXERCISES)
+        and "<th>other draws</th>" not in page
+    )
     assert "<th>both arms rounded up</th>" in page
     exercise = class_sets.solve("04-one-arm", FIRST)
     cells = {"close": (exercise.right, ""), "far": ((1.0, 2.0), "")}
     key = [[exercise._replace(wrong=cells)], [exercise._replace(wrong={"close": ((3.0, 4.0), "")})]]
-    rows = class_sets.key_pages([class_sets.Student(n, 1, "") for n in "ab"], {"04-one-arm": "x"}, key).splitlines()
+    rows = class_sets.key_pages(
+        [class_sets.Student(n, 1, "") for n in "ab"], {"04-one-arm": "x"}, key
+    ).splitlines()
     assert [row.split("<td>")[-2:] for row in rows if row.startswith("<tr><td>")] == [
         ["</td>", "1.000 and 2.000</td></tr>"],
         ["3.000 and 4.000</td>", "</td></tr>"],
@@ -303,7 +437,9 @@ def test_the_printed_key_lists_mistakes_only_where_they_are_wrong(made):
 
 def test_the_key_has_a_row_a_student_and_a_column_an_exercise(made):
     rows = key_rows(made)
-    assert [(row["student"], row["seed"]) for row in rows] == [(name, str(FIRST + k)) for k, name in enumerate(NAMES)]
+    assert [(row["student"], row["seed"]) for row in rows] == [
+        (name, str(FIRST + k)) for k, name in enumerate(NAMES)
+    ]
     assert set(rows[0]) == {"student", "seed", *EXERCISES}
     assert (made / "key.csv").read_bytes().startswith(b"\xef\xbb\xbf")
     page = (made / "key.html").read_text(encoding="utf-8")
@@ -311,9 +447,14 @@ def test_the_key_has_a_row_a_student_and_a_column_an_exercise(made):
         section = page[page.index(f"<h2>{exercise}: ") :].split("</section>")[0]
         assert section.count("<tr>") == 1 + len(NAMES)
         for row in rows:
-            assert f"<td>{row['student']}</td><td>{row['seed']}</td><td>{row[exercise]}</td>" in section
+            assert (
+                f"<td>{row['student']}</td><td>{row['seed']}</td><td>{row[exercise]}</td>"
+                in section
+            )
         assert re.match(rf"<h2>{exercise}: \d\. \w", section)
-        assert ("The same answer for everybody" in section) == (len({row[exercise] for row in rows}) == 1)
+        assert ("The same answer for everybody" in section) == (
+            len({row[exercise] for row in rows}) == 1
+        )
     assert "<th>sd with ddof 0</th>" in page and "Did the two arms start alike?" in page
 
 
@@ -340,12 +481,20 @@ def test_the_key_is_what_the_solutions_compute(made, solutions, monkeypatch, tmp
     seed, row = FIRST + student, key_rows(made)[student]
     shown = run_in_process(solutions, {"seed": seed}, monkeypatch)
     said = [text for text in shown if re.match(r"\*\*|In this run the question", text)]
-    assert len(said) == len(given) == len([exercise for exercise in EXERCISES if exercise[:2] == solutions.name[:2]])
+    assert (
+        len(said)
+        == len(given)
+        == len([exercise for exercise in EXERCISES if exercise[:2] == solutions.name[:2]])
+    )
     for exercise, answer in given.items():
         verdict, text = checks.judge(exercise, answer, {"seed": seed})
         assert (verdict is None) == (row[exercise] == "no answer"), text
         if verdict is not None:
-            assert verdict and judged(exercise, row[exercise], seed), (exercise, answer, row[exercise])
+            assert verdict and judged(exercise, row[exercise], seed), (
+                exercise,
+                answer,
+                row[exercise],
+            )
             compute, run = checks._look_up(exercise, {"seed": seed})
             assert class_sets.spell(compute(run).right, compute(run).tolerance) == row[exercise]
             assert checks._gaps(answer, compute(run).right).max() <= compute(run).tolerance
@@ -376,7 +525,9 @@ def test_no_two_of_thirty_share_all_answers():
     key = [found[k : k + len(names)] for k in range(0, len(found), len(names))]
     class_sets.refuse_twins(students, key)
     key[20] = key[4]
-    with pytest.raises(InputError, match=r"student-005 and student-021 \(seeds 5 and 21\) have the same answers"):
+    with pytest.raises(
+        InputError, match=r"student-005 and student-021 \(seeds 5 and 21\) have the same answers"
+    ):
         class_sets.refuse_twins(students, key)
 
 
@@ -423,7 +574,10 @@ def test_no_name_is_a_formula(few, tmp_path):
     """A spreadsheet would compute it; on the printed page it stands as in the list."""
     names = ["=1+1", "+Ada", "-Bob", "@Eve", "Zoé =1"]
     (tmp_path / "list.txt").write_text("\n".join(names), encoding="utf-8")
-    assert class_sets.main(["--names", str(tmp_path / "list.txt"), "--out", str(tmp_path / "class")]) == 0
+    assert (
+        class_sets.main(["--names", str(tmp_path / "list.txt"), "--out", str(tmp_path / "class")])
+        == 0
+    )
     shown = [row["student"] for row in key_rows(tmp_path / "class")]
     assert shown == ["'=1+1", "'+Ada", "'-Bob", "'@Eve", "Zoé =1"]
     page = (tmp_path / "class/key.html").read_text(encoding="utf-8")
@@ -437,7 +591,9 @@ def test_a_run_without_an_answer_has_none_in_the_key(few, tmp_path, monkeypatch)
     monkeypatch.setattr(class_sets, "solve", solve)
     assert class_sets.main(["--seeds", "2", "--out", str(tmp_path / "class")]) == 0
     assert [row["03-welch-se"] for row in key_rows(tmp_path / "class")] == ["A", "no answer"]
-    assert "<td>2</td><td>no answer</td>" in (tmp_path / "class/key.html").read_text(encoding="utf-8")
+    assert "<td>2</td><td>no answer</td>" in (tmp_path / "class/key.html").read_text(
+        encoding="utf-8"
+    )
 
 
 # Seeds and names
@@ -446,7 +602,10 @@ def test_a_run_without_an_answer_has_none_in_the_key(few, tmp_path, monkeypatch)
 def test_seeds_count_up_from_the_first(few):
     assert [s.seed for s in class_sets.class_list("3", None, None)] == [1, 2, 3]
     assert [s.seed for s in class_sets.class_list("3", None, "1000")] == [1000, 1001, 1002]
-    assert [s.file for s in class_sets.class_list("2", None, "1000")] == ["student-001.zip", "student-002.zip"]
+    assert [s.file for s in class_sets.class_list("2", None, "1000")] == [
+        "student-001.zip",
+        "student-002.zip",
+    ]
     assert class_sets.class_list(None, None, "0")[0].seed == 0
 
 
@@ -454,7 +613,9 @@ def test_without_options_one_set_with_the_seed_of_the_course(few, tmp_path, caps
     assert class_sets.main(["--out", str(tmp_path / "class")]) == 0
     (archive,) = (tmp_path / "class").glob("*.zip")
     assert archive.name == "segment-aware-ab-testing.zip"
-    notebook = nbformat.reads(files_in(archive)[f"{class_sets.TOP}/notebooks/03_t_test.ipynb"].decode(), as_version=4)
+    notebook = nbformat.reads(
+        files_in(archive)[f"{class_sets.TOP}/notebooks/03_t_test.ipynb"].decode(), as_version=4
+    )
     stored = nbformat.read(class_sets.ROOT / "notebooks/03_t_test.ipynb", as_version=4)
     assert [cell.source for cell in notebook.cells] == [cell.source for cell in stored.cells]
     assert [row["student"] for row in key_rows(tmp_path / "class")] == ["everybody"]
@@ -504,7 +665,11 @@ BAD_LISTS = {
     "twice": (b"Ada\nBob\nAda\n", "Ada twice, in lines 1 and 3", "add an initial"),
     "twice, almost": (b"Ada L\nada  l\n", "twice, in lines 1 and 2"),
     "too many": ("\n".join(map(str, range(1001))).encode(), "has 1001 names", "1 to 1000"),
-    "latin-1": ("Zoé".encode("latin-1"), "cannot be read (it is not utf-8 text;", "one name a line"),
+    "latin-1": (
+        "Zoé".encode("latin-1"),
+        "cannot be read (it is not utf-8 text;",
+        "one name a line",
+    ),
     "utf-16": ("Ada".encode("utf-16"), "not utf-8"),
     "a picture": (bytes(range(128, 256)), "not utf-8"),
     "not there": (None, "cannot be read (No such file or directory)", "one name a line"),
@@ -515,7 +680,11 @@ def refused(arguments: list[str], capsys, *said: str) -> None:
     """The command ends with 2 and a line or two that hold every word of `said`."""
     assert class_sets.main(arguments) == 2
     printed = capsys.readouterr()
-    assert printed.out == "" and printed.err.startswith("tools.class_sets: ") and len(printed.err.splitlines()) <= 2
+    assert (
+        printed.out == ""
+        and printed.err.startswith("tools.class_sets: ")
+        and len(printed.err.splitlines()) <= 2
+    )
     assert printed.err.endswith(".\n")
     assert [words_said for words_said in said if words_said not in printed.err] == []
 
@@ -526,12 +695,21 @@ def test_a_bad_list_is_told_and_nothing_is_written(fault, tmp_path, capsys):
     if content is not None:
         (tmp_path / "list.txt").write_bytes(content)
     before = sorted(tmp_path.iterdir())
-    refused(["--names", str(tmp_path / "list.txt"), "--out", str(tmp_path / "class")], capsys, "list.txt", *said)
+    refused(
+        ["--names", str(tmp_path / "list.txt"), "--out", str(tmp_path / "class")],
+        capsys,
+        "list.txt",
+        *said,
+    )
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_folder_is_no_list(tmp_path, capsys):
-    refused(["--names", str(tmp_path), "--out", str(tmp_path / "class")], capsys, "cannot be read (Is a directory)")
+    refused(
+        ["--names", str(tmp_path), "--out", str(tmp_path / "class")],
+        capsys,
+        "cannot be read (Is a directory)",
+    )
 
 
 @pytest.mark.parametrize(
@@ -567,7 +745,9 @@ def test_a_command_line_that_cannot_be_read(arguments, capsys):
 def test_twins_are_refused(few, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(class_sets, "solve", lambda name, seed: exercise(min(seed, 2)))
     twins = "student-002 and student-003 (seeds 2 and 3)"
-    refused(["--seeds", "3", "--out", str(tmp_path / "class")], capsys, twins, "Choose another --first")
+    refused(
+        ["--seeds", "3", "--out", str(tmp_path / "class")], capsys, twins, "Choose another --first"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -575,7 +755,11 @@ def test_twins_are_refused(few, tmp_path, monkeypatch, capsys):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_what_a_zip_says_of_its_files_does_not_change():
@@ -590,17 +774,29 @@ def test_what_a_zip_says_of_its_files_does_not_change():
 def test_the_same_command_writes_the_same_bytes(few, tmp_path):
     for name in ("one", "two"):
         assert class_sets.main(["--seeds", "2", "--out", str(tmp_path / name)]) == 0
-    same = contents(tmp_path / "one") == contents(tmp_path / "two")  # compared first: pytest explains long bytes slowly
+    same = contents(tmp_path / "one") == contents(
+        tmp_path / "two"
+    )  # compared first: pytest explains long bytes slowly
     assert same
     assert class_sets.main(["--seeds", "2", "--first", "2", "--out", str(tmp_path / "three")]) == 0
-    neighbours = [(tmp_path / place).read_bytes() for place in ("one/student-002.zip", "three/student-001.zip")]
+    neighbours = [
+        (tmp_path / place).read_bytes()
+        for place in ("one/student-002.zip", "three/student-001.zip")
+    ]
     other = (tmp_path / "one/student-001.zip").read_bytes()
-    assert (neighbours[0] == neighbours[1], other == neighbours[1]) == (True, False)  # a set belongs to its seed
+    assert (neighbours[0] == neighbours[1], other == neighbours[1]) == (
+        True,
+        False,
+    )  # a set belongs to its seed
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()], ids=["full", "stopped"])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left"), KeyboardInterrupt()], ids=["full", "stopped"]
+)
 @pytest.mark.parametrize("earlier", [False, True], ids=["new", "again"])
-def test_a_failure_in_the_middle_leaves_everything_as_it_was(few, tmp_path, monkeypatch, capsys, error, earlier):
+def test_a_failure_in_the_middle_leaves_everything_as_it_was(
+    few, tmp_path, monkeypatch, capsys, error, earlier
+):
     out = tmp_path / "class"
     if earlier:
         assert class_sets.main(["--seeds", "1", "--out", str(out)]) == 0
@@ -615,7 +811,9 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(few, tmp_path, monk
 
     monkeypatch.setattr(class_sets, "packed", packed_or_not)
     if isinstance(error, OSError):
-        refused(["--seeds", "3", "--out", str(out)], capsys, "Cannot write to", "No space left", "--out")
+        refused(
+            ["--seeds", "3", "--out", str(out)], capsys, "Cannot write to", "No space left", "--out"
+        )
     else:
         assert class_sets.main(["--seeds", "3", "--out", str(out)]) == 130
         assert capsys.readouterr().err == "tools.class_sets: stopped; nothing was written.\n"
@@ -683,7 +881,9 @@ def test_a_file_put_there_meanwhile_is_not_lost(few, tmp_path, monkeypatch, caps
 @pytest.mark.parametrize(
     "error", [OSError(16, "Device or resource busy"), KeyboardInterrupt()], ids=["busy", "stopped"]
 )
-def test_when_the_new_folder_cannot_be_put_there_the_old_one_stays(few, tmp_path, monkeypatch, capsys, error):
+def test_when_the_new_folder_cannot_be_put_there_the_old_one_stays(
+    few, tmp_path, monkeypatch, capsys, error
+):
     out = tmp_path / "class"
     assert class_sets.main(["--seeds", "1", "--out", str(out)]) == 0
     capsys.readouterr()
@@ -707,9 +907,20 @@ def test_a_place_that_cannot_be_written_to_is_told_before_the_work(tmp_path, mon
     monkeypatch.setattr(class_sets, "common_files", lambda: pytest.fail("it has begun to work"))
     refused(["--out", "/"], capsys, "/ is a drive", "Name a new folder in it, such as /class.")
     (tmp_path / "c").mkdir()
-    for locked, out in ((tmp_path, tmp_path / "a/b"), (tmp_path, tmp_path / "c"), (tmp_path / "c", tmp_path / "c")):
-        monkeypatch.setattr(os, "access", lambda folder, _mode, locked=locked: Path(folder) != locked)
-        refused(["--out", str(out)], capsys, f"Cannot write to {locked} (no permission).", "another folder with --out")
+    for locked, out in (
+        (tmp_path, tmp_path / "a/b"),
+        (tmp_path, tmp_path / "c"),
+        (tmp_path / "c", tmp_path / "c"),
+    ):
+        monkeypatch.setattr(
+            os, "access", lambda folder, _mode, locked=locked: Path(folder) != locked
+        )
+        refused(
+            ["--out", str(out)],
+            capsys,
+            f"Cannot write to {locked} (no permission).",
+            "another folder with --out",
+        )
     monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path / "c")
     refused(["--out", str(tmp_path / "c")], capsys, f"such as {tmp_path / 'c/class'}.")
 
@@ -726,13 +937,25 @@ def test_the_home_folder_may_be_typed_as_a_wave(few, tmp_path, monkeypatch):
 
 def test_ctrl_c_is_one_line(tmp_path):
     """As a terminal sends it: to the command and to the processes that compute for it."""
-    command = [sys.executable, "-m", "tools.class_sets", "--seeds", "30", "--out", str(tmp_path / "class")]
-    run = subprocess.Popen(command, cwd=class_sets.ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "tools.class_sets",
+        "--seeds",
+        "30",
+        "--out",
+        str(tmp_path / "class"),
+    ]
+    run = subprocess.Popen(
+        command, cwd=class_sets.ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         while run.poll() is None and not list(tmp_path.iterdir()):
             time.sleep(0.1)
         time.sleep(0.7)  # the processes import what they need
-        while run.poll() is None:  # on a slow machine the first may come while the processes are started
+        while (
+            run.poll() is None
+        ):  # on a slow machine the first may come while the processes are started
             os.killpg(run.pid, signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 run.wait(timeout=20)

@@ -30,9 +30,17 @@ def log():
 
 
 def guard_bytes(name, make):
-    made, shipped = MAKE["to_csv_bytes"](make()).split(b"\n"), (FOLDER / name).read_bytes().split(b"\n")
-    different = next((row for row, pair in enumerate(zip(made, shipped, strict=False)) if pair[0] != pair[1]), None)
-    assert different is None, f"line {different + 1}: {made[different]} made, {shipped[different]} shipped"
+    made, shipped = (
+        MAKE["to_csv_bytes"](make()).split(b"\n"),
+        (FOLDER / name).read_bytes().split(b"\n"),
+    )
+    different = next(
+        (row for row, pair in enumerate(zip(made, shipped, strict=False)) if pair[0] != pair[1]),
+        None,
+    )
+    assert different is None, (
+        f"line {different + 1}: {made[different]} made, {shipped[different]} shipped"
+    )
     assert len(made) == len(shipped)
 
 
@@ -63,9 +71,8 @@ def test_data_card_has_the_checksum_of_every_file():
 def test_a_changed_byte_and_an_unlisted_file_are_caught(tmp_path):
     table = tmp_path / "ages.csv"
     table.write_bytes(b"age\n42\n")
-    card = (
-        f"# Data\n\n| file | sha256 |\n|---|---|\n| `ages.csv` | {hashlib.sha256(table.read_bytes()).hexdigest()} |\n"
-    )
+    checksum = hashlib.sha256(table.read_bytes()).hexdigest()
+    card = f"# Data\n\n| file | sha256 |\n|---|---|\n| `ages.csv` | {checksum} |\n"
     (tmp_path / "README.md").write_text(card, encoding="utf-8")
     guard_checksums(tmp_path)
 
@@ -86,7 +93,9 @@ def test_customers_are_two_hundred_with_whole_numbers_in_range(customers):
     assert customers["CustomerID"].tolist() == list(range(1, 201))
     assert set(customers["Gender"]) == {"Female", "Male"}
     assert 0.4 < (customers["Gender"] == "Female").mean() < 0.7
-    for name, (low, high) in zip(segments.DEFAULT_FEATURES, ((18, 75), (12, 140), (1, 100)), strict=True):
+    for name, (low, high) in zip(
+        segments.DEFAULT_FEATURES, ((18, 75), (12, 140), (1, 100)), strict=True
+    ):
         assert customers[name].dtype == np.int64
         assert customers[name].between(low, high).all()
 
@@ -103,7 +112,8 @@ def test_the_target_cluster_is_a_group_of_big_spenders(customers):
     assert target["std"] == pytest.approx(10, abs=2)
     assert scores["mean"].drop(1).max() < target["mean"] - 10
     assert (
-        clustered.loc[clustered["Cluster"] == 1, "Annual Income (k$)"].mean() > clustered["Annual Income (k$)"].mean()
+        clustered.loc[clustered["Cluster"] == 1, "Annual Income (k$)"].mean()
+        > clustered["Annual Income (k$)"].mean()
     )
 
 
@@ -117,7 +127,16 @@ def test_every_cluster_can_be_tested_at_seed_42(customers, cluster):
 
 
 def test_log_columns_and_ranges(log):
-    names = ["user_id", "age", "country", "past_purchases", "device", "group", "converted", "revenue"]
+    names = [
+        "user_id",
+        "age",
+        "country",
+        "past_purchases",
+        "device",
+        "group",
+        "converted",
+        "revenue",
+    ]
     assert list(log) == names
     assert not log.isna().any(axis=None)
     assert log["user_id"].tolist() == list(range(100_001, 120_001))
@@ -128,12 +147,19 @@ def test_log_columns_and_ranges(log):
     assert set(log["group"]) == set(experiment.ARMS)
     assert set(log["converted"]) == {0, 1}
     assert ((log["revenue"] > 0) == (log["converted"] == 1)).all()
-    assert all(log[name].dtype == np.int64 for name in ("user_id", "age", "past_purchases", "converted"))
+    assert all(
+        log[name].dtype == np.int64 for name in ("user_id", "age", "past_purchases", "converted")
+    )
 
 
 def test_log_is_fairly_assigned(log):
     """The arms have the planned ratio, over all and in every age band, country and device."""
-    cuts = [pd.Series("all", index=log.index), segments.age_band(log["age"]), log["country"], log["device"]]
+    cuts = [
+        pd.Series("all", index=log.index),
+        segments.age_band(log["age"]),
+        log["country"],
+        log["device"],
+    ]
     for cut in cuts:
         sizes = log.groupby([cut, "group"], observed=True).size().unstack()
         for counts in sizes[list(experiment.ARMS)].itertuples(index=False):
@@ -145,7 +171,9 @@ def guard_planted_effects(log, planted):
     band = segments.age_band(log["age"])
     for name, effect in zip(segments.AGE_BANDS, planted, strict=True):
         rows = log[band == name]
-        control, treatment = (rows.loc[rows["group"] == arm, "converted"] for arm in experiment.ARMS)
+        control, treatment = (
+            rows.loc[rows["group"] == arm, "converted"] for arm in experiment.ARMS
+        )
         found = inference.compare_means(control, treatment)
         assert abs(found.lift - effect) < 4 * found.lift / found.t, name
 

@@ -33,7 +33,11 @@ def decide(tmp_path, monkeypatch):
         cell.source = cell.source.replace(DOTS, f"my_words = [{written}]")
         nbformat.write(notebook, tmp_path / "06_segments.ipynb")
         texts = run_in_process(tmp_path / "06_segments.ipynb", knobs or {}, monkeypatch)
-        return [text for text in texts if re.match(r"Kept|Not kept|You\b|The rule, |Your envelope", text)]
+        return [
+            text
+            for text in texts
+            if re.match(r"Kept|Not kept|You\b|The rule, |Your envelope", text)
+        ]
 
     return run
 
@@ -59,7 +63,9 @@ def guard_marks(said: dict[str, str], shown: list[str], folder: Path) -> None:
     entry = kept(folder)
     assert entry["said"] == said
     assert entry["truth"] == pytest.approx(dict(zip(NAMES, (0.03, 0.01, -0.01), strict=True)))
-    rule = {name: word for name, word in zip(NAMES, (SHIP, COLLECT, HOLD), strict=True) if name in said}
+    rule = {
+        name: word for name, word in zip(NAMES, (SHIP, COLLECT, HOLD), strict=True) if name in said
+    }
     segments = words.count(len(said), "segment")
     assert shown[-2:] == [
         f"You, in {segments}: {marks(said, entry['truth'], 0.01)}",
@@ -105,7 +111,9 @@ def test_a_word_that_is_no_decision_is_told(decide, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Glyph .* missing")
-def test_on_an_own_log_the_envelope_stays_closed_and_says_so_only_to_whoever_sealed_it(decide, tmp_path):
+def test_on_an_own_log_the_envelope_stays_closed_and_says_so_only_to_whoever_sealed_it(
+    decide, tmp_path
+):
     path = save(make(sizes={f"s{i}": 200 for i in range(4)}), tmp_path / "log.csv")
     knobs = PLACES | {"log_file": path, "seed": 3}
     assert decide([..., ..., ...], knobs) == []
@@ -115,4 +123,6 @@ def test_on_an_own_log_the_envelope_stays_closed_and_says_so_only_to_whoever_sea
         "Your envelope stays closed: nobody knows the true lifts of this log.",
     ]
     assert kept(tmp_path) == {"said": {"s0": COLLECT, "s1": SHIP, "s2": HOLD}, "truth": None}
-    assert decide([SHIP, SHIP, HOLD, HOLD], knobs)[0].endswith("s3 hold.")  # not opened, so it may still change
+    assert decide([SHIP, SHIP, HOLD, HOLD], knobs)[0].endswith(
+        "s3 hold."
+    )  # not opened, so it may still change

@@ -44,7 +44,11 @@ def source(notebook) -> str:
 
 def headings(notebook) -> list[str]:
     """The numbered headings of the exercises."""
-    return re.findall(r"^### (\d\. .+)$", notebook_checks.prose(notebook).split("\n## Exercises\n")[-1], re.MULTILINE)
+    return re.findall(
+        r"^### (\d\. .+)$",
+        notebook_checks.prose(notebook).split("\n## Exercises\n")[-1],
+        re.MULTILINE,
+    )
 
 
 # Notebook, table and solutions hold the same exercises
@@ -52,7 +56,11 @@ def headings(notebook) -> list[str]:
 
 def out_of_step(names: list[str], notebook, solutions, how_many: range) -> list[str]:
     """What differs between a table's ids, the notebook's exercises and their solutions."""
-    found, asked, answered = [], CHECKED.findall(source(notebook)), CHECKED.findall(source(solutions))
+    found, asked, answered = (
+        [],
+        CHECKED.findall(source(notebook)),
+        CHECKED.findall(source(solutions)),
+    )
     if not asked == answered == names:
         found.append(f"ids: notebook {asked}, solutions {answered}, table {names}")
     if headings(notebook) != headings(solutions):
@@ -96,18 +104,32 @@ def test_a_notebook_out_of_step_is_caught(old, new, fault):
 @pytest.mark.parametrize("number", NUMBERS)
 def test_solutions_are_kept_as_notebooks_are(number):
     solutions = notebook_checks.read(SOLUTIONS[number])
-    stored = (notebook_checks.outputs_complete, notebook_checks.clean_outputs, notebook_checks.no_global_random_state)
+    stored = (
+        notebook_checks.outputs_complete,
+        notebook_checks.clean_outputs,
+        notebook_checks.no_global_random_state,
+    )
     assert [fault for stored_check in stored for fault in stored_check(solutions)] == []
     assert notebook_checks.typed_results(notebook_checks.prose(solutions)) == []
-    assert max(len(cell.source.splitlines()) for cell in notebook_checks.code_cells(solutions)) <= 15
-    shown = [cell.outputs[-1].data["text/plain"] for cell in solutions.cells if CHECKED.search(cell.source)]
+    assert (
+        max(len(cell.source.splitlines()) for cell in notebook_checks.code_cells(solutions)) <= 15
+    )
+    shown = [
+        cell.outputs[-1].data["text/plain"]
+        for cell in solutions.cells
+        if CHECKED.search(cell.source)
+    ]
     assert len(shown) == len(table(number)) and all(text.startswith("**Right.**") for text in shown)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_exercises_are_stored_open(number):
     notebook = notebook_checks.read(NOTEBOOKS[number])
-    shown = [cell.outputs[-1].data["text/plain"] for cell in notebook.cells if CHECKED.search(cell.source)]
+    shown = [
+        cell.outputs[-1].data["text/plain"]
+        for cell in notebook.cells
+        if CHECKED.search(cell.source)
+    ]
     assert all(text.startswith("**Open.**") for text in shown)
 
 
@@ -123,7 +145,10 @@ def faults(name: str, exercise: checks.Exercise, least: int) -> list[str]:
             if checks.judge(name, answer, {}) != (True, f"**Right.** {exercise.because}"):
                 found.append(f"right, and refused: {answer}")
         for mistake, (answer, says, *_) in exercise.wrong.items():
-            undefined = not isinstance(answer, str) and not np.isfinite(np.asarray(answer, dtype=float)).all()
+            undefined = (
+                not isinstance(answer, str)
+                and not np.isfinite(np.asarray(answer, dtype=float)).all()
+            )
             if undefined or checks._gaps(answer, exercise.right).max() <= exercise.tolerance:
                 continue  # in this run the mistake makes no difference
             right, said = checks.judge(name, answer, {})
@@ -162,7 +187,9 @@ def test_right_answers_follow_the_knobs(knobs, tmp_path):
         except InputError:
             assert checks.judge(name, 1, own)[0] is None
             continue
-        remaining = [fault for fault in faults(name, exercise, least=1) if "words of another" not in fault]
+        remaining = [
+            fault for fault in faults(name, exercise, least=1) if "words of another" not in fault
+        ]
         assert remaining == [], name
 
 
@@ -170,9 +197,16 @@ def test_answers_differ_from_seed_to_seed():
     """Each notebook has an exercise whose answer belongs to the seed, so neighbours cannot share all answers."""
     for number in NUMBERS:
         sets = [
-            str([value if isinstance(value, str) else np.round(value, 6).tolist() for value in values])
+            str(
+                [
+                    value if isinstance(value, str) else np.round(value, 6).tolist()
+                    for value in values
+                ]
+            )
             for seed in (1, 2)
-            for values in [[solved(name, {"seed": seed, "rows": 20_000}).right for name in table(number)]]
+            for values in [
+                [solved(name, {"seed": seed, "rows": 20_000}).right for name in table(number)]
+            ]
         ]
         assert sets[0] != sets[1], number
 
@@ -209,7 +243,10 @@ def test_solutions_are_right_on_other_knobs(number, knobs, tmp_path, monkeypatch
     shown = run_in_process(SOLUTIONS[number], knobs, monkeypatch)
     verdicts = [text for text in shown if re.match(r"\*\*|In this run", text)]
     assert len(verdicts) == len(table(number))
-    assert all(text.startswith(("**Right.**", "In this run the question has no answer")) for text in verdicts)
+    assert all(
+        text.startswith(("**Right.**", "In this run the question has no answer"))
+        for text in verdicts
+    )
 
 
 @pytest.mark.parametrize("looks", [1, 2, 5, 12])
@@ -221,7 +258,9 @@ def test_the_notebooks_own_calculation_is_near_enough(looks, seed):
     exec(next(cell.source for cell in cells if "def stopped_at_each_look" in cell.source), space)
     level = (0.1, 0.2, 0.02)[seed]
     by_hand = 100 * space["stopped_at_each_look"]([stats.norm.isf(level / 2)] * looks).sum()
-    assert checks.judge("08-other-level", round(by_hand, 1), {"looks": looks, "seed": seed})[0] is True
+    assert (
+        checks.judge("08-other-level", round(by_hand, 1), {"looks": looks, "seed": seed})[0] is True
+    )
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 42])
@@ -229,7 +268,10 @@ def test_only_the_total_may_be_rounded(seed):
     """05 asks for whole customers: down or up passes, one farther off does not, nor do arms rounded one by one."""
     exercise = solved("05-unequal", {"seed": seed})
     down = int(np.floor(exercise.right))
-    passes = [checks.judge("05-unequal", n, {"seed": seed})[0] for n in (down - 1, down, down + 1, down + 2)]
+    passes = [
+        checks.judge("05-unequal", n, {"seed": seed})[0]
+        for n in (down - 1, down, down + 1, down + 2)
+    ]
     assert passes == [False, True, True, False]
 
 
@@ -239,9 +281,14 @@ def test_the_right_story_is_praised_without_naming_a_place(seed):
     for name in EXERCISES:
         exercise = solved(name, {"seed": seed, "rows": 20_000})
         if isinstance(exercise.right, str):
-            texts = [exercise.because, *exercise.hints, *(says for _, says, *_ in exercise.wrong.values())]
+            texts = [
+                exercise.because,
+                *exercise.hints,
+                *(says for _, says, *_ in exercise.wrong.values()),
+            ]
             assert not re.findall(
-                r"\b(?:first|second|third|fourth|last) (?:story|report|one of)|[Ii]n the third", " ".join(texts)
+                r"\b(?:first|second|third|fourth|last) (?:story|report|one of)|[Ii]n the third",
+                " ".join(texts),
             )
 
 
@@ -264,13 +311,18 @@ def test_an_open_exercise_computes_nothing(shown, monkeypatch):
     checks.check("03-welch-se", ...)
     checks.check("03-welch-se", None)
     checks.check("03-welch-se")
-    assert all(text.startswith("**Open.**") and 'hint("03-welch-se")' in text for text in shown) and len(shown) == 3
+    assert (
+        all(text.startswith("**Open.**") and 'hint("03-welch-se")' in text for text in shown)
+        and len(shown) == 3
+    )
 
 
 HUGE = pytest.param(10**400, id="huge")
 
 
-@pytest.mark.parametrize("answer", ["about three", [1, 2], {"a": 1}, object(), "3,75", [], np.eye(2), HUGE, "B"])
+@pytest.mark.parametrize(
+    "answer", ["about three", [1, 2], {"a": 1}, object(), "3,75", [], np.eye(2), HUGE, "B"]
+)
 def test_what_cannot_be_read_is_said_and_does_not_stop(answer, shown):
     checks.check("03-welch-se", answer)
     assert said(shown) == "**Not yet.** That cannot be read. Give one number, such as 2.75."
@@ -296,14 +348,25 @@ def test_answers_may_come_in_many_shapes(shown):
 @pytest.mark.parametrize("answer", [float("nan"), float("inf"), -1e300, 0])
 def test_an_unknown_mistake_is_sent_to_the_hint(answer, shown):
     checks.check("03-welch-se", answer, {"seed": 7})
-    assert said(shown).startswith("**Not yet.** I do not see how") and 'hint("03-welch-se")' in said(shown)
+    assert said(shown).startswith(
+        "**Not yet.** I do not see how"
+    ) and 'hint("03-welch-se")' in said(shown)
 
 
 COARSE = "**Not yet.** Perhaps the right way, rounded too coarsely: give more decimals, or the result itself."
 MADE_UP = checks.Exercise(
-    right=3.374, also=3.374, because="", hints=("", ""), tolerance=0.0051,
-    wrong={"far": (9.002, "far"), "near": (9.0, "near"), "tiny": (2e-5, "tiny"), "draws": (3.374, "other draws", 0.1)},
-)  # fmt: skip
+    right=3.374,
+    also=3.374,
+    because="",
+    hints=("", ""),
+    tolerance=0.0051,
+    wrong={
+        "far": (9.002, "far"),
+        "near": (9.0, "near"),
+        "tiny": (2e-5, "tiny"),
+        "draws": (3.374, "other draws", 0.1),
+    },
+)
 
 
 def judged(monkeypatch, answer, **changes) -> tuple[bool | None, str]:
@@ -313,7 +376,9 @@ def judged(monkeypatch, answer, **changes) -> tuple[bool | None, str]:
 
 
 @pytest.mark.parametrize("digits", [0, 1, 2, 3])
-@pytest.mark.parametrize("name", ["03-welch-se", "03-baseline-p", "01-own-shop", "08-other-level", "06-difference"])
+@pytest.mark.parametrize(
+    "name", ["03-welch-se", "03-baseline-p", "01-own-shop", "08-other-level", "06-difference"]
+)
 def test_a_right_answer_with_too_few_decimals_is_told_so(name, digits):
     """Rounded by more than is asked for: not right, but perhaps the way was, unless little of the number is left."""
     exercise = solved(name, {})
@@ -330,9 +395,17 @@ def test_a_right_answer_with_too_few_decimals_is_told_so(name, digits):
 
 def test_a_rounding_goes_before_a_mistake_nearby_but_not_before_the_mistake_itself(monkeypatch):
     assert judged(monkeypatch, 3.4, wrong={"other": (3.401, "other")}) == (False, COARSE)
-    assert judged(monkeypatch, 3.4, wrong={"other": (3.4, "other")}) == (False, "**Not yet.** other")
-    assert judged(monkeypatch, 3.41, wrong={"other": (3.411, "other")}) == (False, "**Not yet.** other")
-    assert "I do not see" in judged(monkeypatch, 1, right=0.7, wrong={})[1]  # little of it would be left
+    assert judged(monkeypatch, 3.4, wrong={"other": (3.4, "other")}) == (
+        False,
+        "**Not yet.** other",
+    )
+    assert judged(monkeypatch, 3.41, wrong={"other": (3.411, "other")}) == (
+        False,
+        "**Not yet.** other",
+    )
+    assert (
+        "I do not see" in judged(monkeypatch, 1, right=0.7, wrong={})[1]
+    )  # little of it would be left
 
 
 def test_the_nearest_of_two_mistakes_is_named(monkeypatch):
@@ -378,7 +451,10 @@ def test_knobs_come_from_the_notebook_that_calls(shown):
     assert said(shown).startswith("**Right.**")
     exec('check("03-welch-se", answer)', space | {"seed": 8})
     assert said(shown).startswith("**Not yet.**")
-    exec('check("03-welch-se", answer)', {"check": checks.check, "answer": solved("03-welch-se", {}).right})
+    exec(
+        'check("03-welch-se", answer)',
+        {"check": checks.check, "answer": solved("03-welch-se", {}).right},
+    )
     assert said(shown).startswith("**Right.**")
 
 
@@ -387,9 +463,14 @@ def test_the_first_cell_of_the_notebook_itself_holds_the_knobs(tmp_path, monkeyp
     (tmp_path / "notebooks").mkdir()
     for name, cluster in (("03_t_test-Copy1", 1), ("03_t_test", 3), ("03_t_test (1)", 2)):
         cell = nbformat.v4.new_code_cell(f"target_cluster = {cluster}\neffect = 2 * 1.5")
-        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / f"{name}.ipynb")
+        nbformat.write(
+            nbformat.v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / f"{name}.ipynb"
+        )
     monkeypatch.setattr(checks, "COURSE", tmp_path)
-    assert vars(checks._run("03", {"effect": 2.5, "lift": 1})) == {"target_cluster": 3, "effect": 2.5}
+    assert vars(checks._run("03", {"effect": 2.5, "lift": 1})) == {
+        "target_cluster": 3,
+        "effect": 2.5,
+    }
     assert vars(checks._run("03", {}))["effect"] == 3.0
 
 

@@ -17,7 +17,9 @@ PAGE = (rerun.ROOT / "notebooks" / "instructor.md").read_text(encoding="utf-8")
 FILES = {path.name[:2]: path for path in rerun.notebook_files()}
 ROW = re.compile(r"^\| (.+?) \| (\d+|–) \| (\d+|–) \| ?(.*?) ?\|$", re.MULTILINE)
 ID = re.compile(r"`(\d\d-[a-z0-9-]+)`")
-COMES_OUT = re.compile(ID.pattern + r" \(([\d.]+)(?: to ([\d.]+))?\b")  # a range, or what it is when rounded
+COMES_OUT = re.compile(
+    ID.pattern + r" \(([\d.]+)(?: to ([\d.]+))?\b"
+)  # a range, or what it is when rounded
 
 
 def part(page: str, number: str) -> str:
@@ -40,23 +42,35 @@ def faults(page: str, number: str, notebook) -> list[str]:
     for column, minutes in ((1, 50), (2, 90)):
         if (total := sum(int(row[column]) for row in rows if row[column] != "–")) != minutes:
             found.append(f"{total} minutes instead of {minutes}")
-    calls = [call for cell in notebook_checks.code_cells(notebook) for call in CALL.findall(cell.source)]
+    calls = [
+        call for cell in notebook_checks.code_cells(notebook) for call in CALL.findall(cell.source)
+    ]
     predictions = [name for what, name in calls if what != "reveal"]
     stops = [name for row in rows if "**Stop:**" in row[3] for name in ID.findall(row[3])]
     if sorted(stops) != sorted(predictions):
         found.append(f"stops {stops}, predictions {predictions}")
     here = ""
     for cell in notebook.cells:
-        heads = [line for line in re.findall(r"^##+ (.+)$", cell.source, re.MULTILINE) if line in plan]
+        heads = [
+            line for line in re.findall(r"^##+ (.+)$", cell.source, re.MULTILINE) if line in plan
+        ]
         here = heads[-1] if heads and cell.cell_type == "markdown" else here
         for name in re.findall(r'^(?:predict|decide)\("([^"]+)"', cell.source, re.MULTILINE):
             if name not in plan.get(here, ""):
                 found.append(f"{name} is asked for under {here!r}")
-    exercises = re.findall(r'^check\("([^"]+)"', "\n".join(cell.source for cell in notebook.cells), re.MULTILINE)
-    found += [f"no exercise {name}" for name in set(ID.findall(text)) - set(predictions) - set(exercises)]
+    exercises = re.findall(
+        r'^check\("([^"]+)"', "\n".join(cell.source for cell in notebook.cells), re.MULTILINE
+    )
+    found += [
+        f"no exercise {name}" for name in set(ID.findall(text)) - set(predictions) - set(exercises)
+    ]
     if len(re.findall(r'^- \*".+"\* Ask: .+[?.)]$', text, re.MULTILINE)) != 3:
         found.append("not three misconceptions with a question")
-    found += [f"no {what}" for what in ("**Board:** ", "**Short of time:** ", "| Recap |") if text.count(what) != 1]
+    found += [
+        f"no {what}"
+        for what in ("**Board:** ", "**Short of time:** ", "| Recap |")
+        if text.count(what) != 1
+    ]
     return found
 
 
@@ -71,7 +85,11 @@ def test_the_plan_fits_the_notebook(number):
         ("| A published result | 6 |", "| A published result | 7 |", "51 minutes"),
         ("| A published result |", "| The published result |", "no section"),
         ("`03-p-value`", "`03-p-values`", "stops"),
-        ("| Step 5: the p-value |", "| Step 6: the interval |", "03-p-value is asked for under 'Step 4"),
+        (
+            "| Step 5: the p-value |",
+            "| Step 6: the interval |",
+            "03-p-value is asked for under 'Step 4",
+        ),
         ("`03-three-reports`", "`03-reports`", "no exercise"),
         ("## 03 Is the difference", "## 03 Was the difference", "another title"),
         ('- *"Not significant means', '- "Not significant means', "misconceptions"),
@@ -80,7 +98,9 @@ def test_the_plan_fits_the_notebook(number):
 )
 def test_a_plan_that_does_not_fit_is_caught(old, new, fault):
     assert old in PAGE
-    assert fault in " ".join(faults(PAGE.replace(old, new), "03", notebook_checks.read(FILES["03"])))
+    assert fault in " ".join(
+        faults(PAGE.replace(old, new), "03", notebook_checks.read(FILES["03"]))
+    )
 
 
 def results(path, seed: int, tmp_path, monkeypatch) -> dict[str, float]:
@@ -89,10 +109,16 @@ def results(path, seed: int, tmp_path, monkeypatch) -> dict[str, float]:
     monkeypatch.chdir(tmp_path)
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
-        cell.source = re.sub(r'^(predict\("[^"]+"), \.\.\., \.\.\.\)', r"\1, 0, 1)", cell.source, flags=re.MULTILINE)
+        cell.source = re.sub(
+            r'^(predict\("[^"]+"), \.\.\., \.\.\.\)', r"\1, 0, 1)", cell.source, flags=re.MULTILINE
+        )
     nbformat.write(notebook, tmp_path / path.name)
     run_in_process(tmp_path / path.name, {"seed": seed}, monkeypatch)
-    return {name: entry["truth"] for name, runs in checks.predictions().items() for entry in runs.values()}
+    return {
+        name: entry["truth"]
+        for name, runs in checks.predictions().items()
+        for entry in runs.values()
+    }
 
 
 def surprises(page: str, found: dict[str, float]) -> list[str]:
@@ -108,12 +134,16 @@ def surprises(page: str, found: dict[str, float]) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", [42, 1])
-@pytest.mark.parametrize("number", [n for n, path in FILES.items() if not rerun.missing_package(path)])
+@pytest.mark.parametrize(
+    "number", [n for n, path in FILES.items() if not rerun.missing_package(path)]
+)
 def test_what_comes_out_is_what_the_page_says(number, seed, tmp_path, monkeypatch):
     """At the stored seed, and for the first student of a class."""
     found = results(FILES[number], seed, tmp_path, monkeypatch)
     asked = [
-        n for cell in notebook_checks.code_cells(notebook_checks.read(FILES[number])) for n in CALL.findall(cell.source)
+        n
+        for cell in notebook_checks.code_cells(notebook_checks.read(FILES[number]))
+        for n in CALL.findall(cell.source)
     ]
     assert set(found) == {name for what, name in asked if what == "predict"}
     assert surprises(part(PAGE, number), found) == []
@@ -140,7 +170,9 @@ def board_answers() -> dict[str, list[str]]:
     held = []
     for seed in range(1, 31):
         trial = experiment.simulate_experiment(clustered, 1, seed=seed)
-        r = inference.compare_means(*(trial[trial["group"] == arm]["outcome"] for arm in experiment.ARMS))
+        r = inference.compare_means(
+            *(trial[trial["group"] == arm]["outcome"] for arm in experiment.ARMS)
+        )
         held.append((r.ci_low <= 3 <= r.ci_high, r.ci_low <= 0 <= r.ci_high))
     truth, zero = np.array(held).T
     words = {1: "one", 10: "Ten", 32: "thirty-two"}
@@ -148,7 +180,9 @@ def board_answers() -> dict[str, list[str]]:
     draws = list(product([2, 4, 9], repeat=3))
     means = {sum(draw) for draw in draws}
     friday, saturday = ((20_000, 990_000), (230, 10_000)), ((5_000, 500_000), (6_000, 500_000))
-    rates = [f"{x_c / n_c:.2%} against {x_t / n_t:.2%}" for (x_c, n_c), (x_t, n_t) in (friday, saturday)]
+    rates = [
+        f"{x_c / n_c:.2%} against {x_t / n_t:.2%}" for (x_c, n_c), (x_t, n_t) in (friday, saturday)
+    ]
     (x_c, n_c), (x_t, n_t) = (
         [sum(pair) for pair in zip(*arm, strict=True)] for arm in zip(friday, saturday, strict=True)
     )
@@ -161,7 +195,9 @@ def board_answers() -> dict[str, list[str]]:
     at_the_end, at_some_time = 100 * beyond[:, -1].mean(), 100 * beyond.any(axis=1).mean()
     return {
         "02": [f"About one in {words[2**6 // len(one_sided)]} throws leaves an arm empty"],
-        "03": [f"{words[(~truth).sum()]} misses the truth, {zero.sum()} hold zero, {(truth & zero).sum()} hold both"],
+        "03": [
+            f"{words[(~truth).sum()]} misses the truth, {zero.sum()} hold zero, {(truth & zero).sum()} hold both"
+        ],
         "04": [
             f"{len(draws)} in order, {len({tuple(sorted(draw)) for draw in draws})} if the order does not count",
             f"{words[len(means)]} different means, from {min(means) / 3:g} to {max(means) / 3:g}; the largest, 9, is",
@@ -176,8 +212,12 @@ def board_answers() -> dict[str, list[str]]:
             f"Plain {plain:g}, head start {head_start:g}, so {plain - head_start:g} is left",
             f"({theta:.2f}) it would be {plain - theta * head_start:.1f}",
         ],
-        "08": [f"At the end about {at_the_end:.0f} in 100, at some time about {at_some_time:.0f} in 100"],
-        "10": [f"{np.average([4, 10], weights=[2, 4]):g}: (2 times 4 plus 4 times 10) divided by 6"],
+        "08": [
+            f"At the end about {at_the_end:.0f} in 100, at some time about {at_some_time:.0f} in 100"
+        ],
+        "10": [
+            f"{np.average([4, 10], weights=[2, 4]):g}: (2 times 4 plus 4 times 10) divided by 6"
+        ],
     }
 
 
@@ -208,7 +248,9 @@ def test_every_notebook_has_its_time():
 def test_links_and_files_of_the_page_exist():
     links = re.findall(r"\]\(([^)#]+)\)", PAGE)
     assert links and all((rerun.ROOT / "notebooks" / link).exists() for link in links)
-    targets = re.findall(r"^([a-z.-]+):.*##", (rerun.ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    targets = re.findall(
+        r"^([a-z.-]+):.*##", (rerun.ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert set(re.findall(r"`make ([a-z.-]+)", PAGE)) <= set(targets)
 
 

@@ -9,7 +9,9 @@ from tests.test_rerun import STANDARD, run_in_process, tells_the_truth
 from tools import rerun
 
 MALL = os.environ.get("MALL_CUSTOMERS_CSV")
-pytestmark = pytest.mark.skipif(not MALL, reason="set MALL_CUSTOMERS_CSV to the path of Mall_Customers.csv to run this")
+pytestmark = pytest.mark.skipif(
+    not MALL, reason="set MALL_CUSTOMERS_CSV to the path of Mall_Customers.csv to run this"
+)
 
 
 @pytest.mark.parametrize("cluster", range(4))
@@ -33,5 +35,7 @@ def test_adjusted_and_pooled_lifts_of_the_thread(tmp_path, monkeypatch):
     picture = next(text for text in shown if text.startswith("Lift with 95 % interval"))
     assert re.findall(r"adjusted (\S+) ", picture) == ["+5.48", "+2.74", "+0.52", "+2.28"]
     assert any(text.startswith("Pooled lift +3.04, standard error 0.71 (") for text in shown)
-    low, high = map(float, re.findall(r"adjusted: (\S+) to (\S+)\.$", "\n".join(shown), flags=re.MULTILINE)[0])
+    low, high = map(
+        float, re.findall(r"adjusted: (\S+) to (\S+)\.$", "\n".join(shown), flags=re.MULTILINE)[0]
+    )
     assert 2 <= low <= 2.5 and 4 <= high <= 4.5  # the plan: two to four and a half times

@@ -48,7 +48,9 @@ def test_a_mute_refusal_and_a_traceback_are_caught():
 
         return call
 
-    guard_message(fails(InputError("Age is blank in row 2: fill it in.")), "Age", "row 2", "fill it in")
+    guard_message(
+        fails(InputError("Age is blank in row 2: fill it in.")), "Age", "row 2", "fill it in"
+    )
     for faulty in (
         InputError("Bad value."),
         InputError("Age:\nrow 2\nfill it in."),
@@ -91,33 +93,101 @@ def with_column(name, value):
 
 BAD_FILES = {
     "header only": ([NAMES], "no customers", "Add one line"),
-    "missing column": (each(lambda line: line[: line.rfind(",")]), "lacks", "'Spending Score (1-100)'", "Rename"),
-    "semicolons": (each(lambda line: line.replace(",", ";")), "'CustomerID;Gender;Age", "commas stand between"),
+    "missing column": (
+        each(lambda line: line[: line.rfind(",")]),
+        "lacks",
+        "'Spending Score (1-100)'",
+        "Rename",
+    ),
+    "semicolons": (
+        each(lambda line: line.replace(",", ";")),
+        "'CustomerID;Gender;Age",
+        "commas stand between",
+    ),
     "tabs": (each(lambda line: line.replace(",", "\t")), "lacks", "commas stand between"),
-    "no names": (list(ROWS), "lacks", "'CustomerID'", "its columns are '1', 'Male'", "the first line holds the names"),
-    "repeated name": (each(lambda line: line.replace("Gender", "Age")), "'Age' more than once", "Keep one"),
+    "no names": (
+        list(ROWS),
+        "lacks",
+        "'CustomerID'",
+        "its columns are '1', 'Male'",
+        "the first line holds the names",
+    ),
+    "repeated name": (
+        each(lambda line: line.replace("Gender", "Age")),
+        "'Age' more than once",
+        "Keep one",
+    ),
     "column Cluster": (with_column("Cluster", 1), "'Cluster'", "Rename yours"),
     "column group": (with_column("group", "a"), "'group'", "Rename yours"),
     "column outcome": (with_column("outcome", 1), "'outcome'", "Rename yours"),
-    "duplicate id": ([NAMES, *ROWS, ROWS[0]], "column CustomerID, row 4: 1 ", "twice", "keep one row for a customer"),
+    "duplicate id": (
+        [NAMES, *ROWS, ROWS[0]],
+        "column CustomerID, row 4: 1 ",
+        "twice",
+        "keep one row for a customer",
+    ),
     "blank age": ([NAMES, ROWS[0], "2,Female,,16,81"], "column Age, row 2", "blank", "fill it in"),
     "spaces for a gender": ([NAMES, "1,  ,20,15,39"], "column Gender, row 1", "blank"),
     "blank id": ([NAMES, ROWS[0], ",Female,21,16,81"], "column CustomerID, row 2", "blank"),
-    "many blanks": ([NAMES, *ROWS, "4,Male,,1,1", "5,Male,,1,1"], "column Age, row 4", "2 such rows in all"),
+    "many blanks": (
+        [NAMES, *ROWS, "4,Male,,1,1", "5,Male,,1,1"],
+        "column Age, row 4",
+        "2 such rows in all",
+    ),
     "only commas": ([NAMES, ROWS[0], ",,,,"], "row 2", "blank"),
-    "too few values": ([NAMES, ROWS[0], "2,Female,21,16"], "column Spending Score (1-100), row 2", "blank"),
-    "too many values in one row": ([NAMES, ROWS[0], f"{ROWS[1]},9"], "Expected 5 fields in line 3, saw 6"),
-    "too many values in every row": ([NAMES, *(f"A-{row},9" for row in ROWS)], "more values in a row than names"),
-    "text for a number": ([NAMES, ROWS[0], "2,Female,old,16,81"], "column Age, row 2: old is not", "such as 42"),
-    "thousands comma": ([NAMES, '1,Male,20,"1,500",39'], "column Annual Income (k$), row 1: 1,500 is not a number"),
-    "per cent": ([NAMES, "1,Male,20,15,39%"], "column Spending Score (1-100), row 1: 39% is not a number"),
+    "too few values": (
+        [NAMES, ROWS[0], "2,Female,21,16"],
+        "column Spending Score (1-100), row 2",
+        "blank",
+    ),
+    "too many values in one row": (
+        [NAMES, ROWS[0], f"{ROWS[1]},9"],
+        "Expected 5 fields in line 3, saw 6",
+    ),
+    "too many values in every row": (
+        [NAMES, *(f"A-{row},9" for row in ROWS)],
+        "more values in a row than names",
+    ),
+    "text for a number": (
+        [NAMES, ROWS[0], "2,Female,old,16,81"],
+        "column Age, row 2: old is not",
+        "such as 42",
+    ),
+    "thousands comma": (
+        [NAMES, '1,Male,20,"1,500",39'],
+        "column Annual Income (k$), row 1: 1,500 is not a number",
+    ),
+    "per cent": (
+        [NAMES, "1,Male,20,15,39%"],
+        "column Spending Score (1-100), row 1: 39% is not a number",
+    ),
     "true": ([NAMES, "1,Male,True,15,39"], "column Age, row 1: True is not a number"),
-    "infinite": ([NAMES, "1,Male,20,inf,39"], "column Annual Income (k$), row 1: inf", "from 0 to 10,000"),
-    "negative age": ([NAMES, ROWS[0], "2,Female,-3,16,81"], "column Age, row 2: -3 is impossible", "from 0 to 120"),
-    "score of zero": ([NAMES, "1,Male,20,15,0"], "column Spending Score (1-100), row 1: 0", "from 1 to 100"),
-    "income in dollars": ([NAMES, "1,Male,20,15000,39"], "Annual Income (k$), row 1: 15000", "from 0 to 10,000"),
-    "open quote": ([NAMES, '1,"Male,20,15,39'], "cannot be read as a table", "Save it as CSV, utf-8"),
-}  # fmt: skip
+    "infinite": (
+        [NAMES, "1,Male,20,inf,39"],
+        "column Annual Income (k$), row 1: inf",
+        "from 0 to 10,000",
+    ),
+    "negative age": (
+        [NAMES, ROWS[0], "2,Female,-3,16,81"],
+        "column Age, row 2: -3 is impossible",
+        "from 0 to 120",
+    ),
+    "score of zero": (
+        [NAMES, "1,Male,20,15,0"],
+        "column Spending Score (1-100), row 1: 0",
+        "from 1 to 100",
+    ),
+    "income in dollars": (
+        [NAMES, "1,Male,20,15000,39"],
+        "Annual Income (k$), row 1: 15000",
+        "from 0 to 10,000",
+    ),
+    "open quote": (
+        [NAMES, '1,"Male,20,15,39'],
+        "cannot be read as a table",
+        "Save it as CSV, utf-8",
+    ),
+}
 
 
 @pytest.mark.parametrize("fault", BAD_FILES)
@@ -139,12 +209,21 @@ NO_TABLES = {
 def test_file_that_is_no_table(tmp_path, content):
     path = tmp_path / "mine.csv"
     path.write_bytes(content)
-    guard_message(lambda: data.load_customers(path), "mine.csv", "cannot be read as a table", "Save it as CSV, utf-8")
+    guard_message(
+        lambda: data.load_customers(path),
+        "mine.csv",
+        "cannot be read as a table",
+        "Save it as CSV, utf-8",
+    )
 
 
 def test_missing_file_and_folder(tmp_path):
-    guard_message(lambda: data.load_customers(tmp_path / "no.csv"), "no file", "no.csv", "Check the spelling")
-    guard_message(lambda: data.load_customers(str(tmp_path)), tmp_path.name, "cannot be read as a table")
+    guard_message(
+        lambda: data.load_customers(tmp_path / "no.csv"), "no file", "no.csv", "Check the spelling"
+    )
+    guard_message(
+        lambda: data.load_customers(str(tmp_path)), tmp_path.name, "cannot be read as a table"
+    )
 
 
 GOOD_FILES = {
@@ -166,7 +245,9 @@ def test_good_customer_file(load, kind):
 
 
 def test_rows_keep_their_order_and_extra_columns_stand_behind(load):
-    table = load(*(f"{note},{line}" for note, line in zip("nABC", (NAMES, *reversed(ROWS)), strict=True)))
+    table = load(
+        *(f"{note},{line}" for note, line in zip("nABC", (NAMES, *reversed(ROWS)), strict=True))
+    )
     assert table["CustomerID"].tolist() == [3, 2, 1]
     assert list(table) == [*NAMES.split(","), "n"]
     assert table["n"].tolist() == ["A", "B", "C"]
@@ -242,9 +323,18 @@ BAD_CALLS = {
     "cluster: half": (cluster(n_clusters=2.5), "n_clusters is 2.5", "whole number"),
     "cluster: negative": (cluster(n_clusters=-1), "n_clusters is -1"),
     "cluster: true": (cluster(n_clusters=True), "n_clusters is True", "whole number"),
-    "cluster: too many": (cluster(n_clusters=201), "n_clusters is 201", "from 1 to 200", "200 rows"),
+    "cluster: too many": (
+        cluster(n_clusters=201),
+        "n_clusters is 201",
+        "from 1 to 200",
+        "200 rows",
+    ),
     "cluster: twins": (cluster(TWINS, 4), "from 1 to 3", "different", "6 rows"),
-    "cluster: unknown column": (cluster(features=["Age", "Shoes"]), "'Shoes'", "Choose from: CustomerID, Gender"),
+    "cluster: unknown column": (
+        cluster(features=["Age", "Shoes"]),
+        "'Shoes'",
+        "Choose from: CustomerID, Gender",
+    ),
     "cluster: text": (cluster(features=["Gender"]), "'Gender'", "text", "Leave it out"),
     "cluster: text in numbers": (cluster(with_age("old")), "'Age'", "text"),
     "cluster: blank": (cluster(with_age(np.nan).astype({"Age": float})), "'Age'", "blanks"),
@@ -252,8 +342,18 @@ BAD_CALLS = {
     "target: negative": (simulate(-1), "no cluster -1", "0, 1, 2, 3"),
     "target: between": (simulate(1.5), "no cluster 1.5", "0, 1, 2, 3"),
     "target: none": (simulate(math.nan), "no cluster nan", "0, 1, 2, 3"),
-    "target: not clustered": (lambda: segments.select_cluster(TWINS[["Age"]], 1), "'Cluster'", "cluster_customers"),
-    "target: too small": (one_each(), "Cluster 1 is too small", "of 2 in it", "two", "another target_cluster"),
+    "target: not clustered": (
+        lambda: segments.select_cluster(TWINS[["Age"]], 1),
+        "'Cluster'",
+        "cluster_customers",
+    ),
+    "target: too small": (
+        one_each(),
+        "Cluster 1 is too small",
+        "of 2 in it",
+        "two",
+        "another target_cluster",
+    ),
     "effect: nan": (simulate(effect=math.nan), "effect is nan", "such as 3.0, 0 or -2"),
     "effect: infinite": (simulate(effect=math.inf), "effect is inf"),
     "noise: negative": (simulate(noise_sd=-1), "noise_sd is -1", "0 or more"),
@@ -282,8 +382,16 @@ BAD_CALLS = {
     "confidence: many": (lambda: inference.welch_many(*FEW_RUNS, confidence=1), "confidence is 1"),
     "six numbers: n": (from_stats(1, 1, 1, 2, 1, 5), "control arm has n = 1", "at least two"),
     "six numbers: n nan": (from_stats(1, 1, 5, 2, 1, math.nan), "treatment arm has n = nan"),
-    "six numbers: sd": (from_stats(1, 1, 5, 2, -1, 5), "treatment arm has mean 2 and sd -1", "0 or more"),
-    "six numbers: mean": (from_stats(math.nan, 1, 5, 2, 1, 5), "control arm has mean nan", "finite"),
+    "six numbers: sd": (
+        from_stats(1, 1, 5, 2, -1, 5),
+        "treatment arm has mean 2 and sd -1",
+        "0 or more",
+    ),
+    "six numbers: mean": (
+        from_stats(math.nan, 1, 5, 2, 1, 5),
+        "control arm has mean nan",
+        "finite",
+    ),
     "six numbers: constant": (from_stats(1, 0, 5, 2, 0, 5), "Neither arm varies"),
     "bootstrap: method": (bootstrap(method="bca"), "'bca'", "'percentile', 'basic' or 'BCa'"),
     "bootstrap: few": (bootstrap(n_resamples=99), "n_resamples is 99", "5000 is usual"),
@@ -308,7 +416,7 @@ BAD_CALLS = {
     "mde: sd": (detectable(sd=0), "sd is 0"),
     "worth: 0": (lambda: words.verdict_label(-1, 1, worth=0), "worth is 0", "above 0"),
     "worth: nan": (lambda: words.verdict_label(-1, 1, worth=math.nan), "worth is nan"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", BAD_CALLS)
@@ -328,7 +436,9 @@ def series(tmp_path, monkeypatch):
     for name in ("01_first.ipynb", "02_second.ipynb"):
         source = "customers_file = None\ntarget_cluster = 1  # which one\neffect = 3.0\n"
         knobs = new_code_cell(source, metadata={"tags": ["parameters"]})
-        nbformat.write(new_notebook(cells=[knobs, new_code_cell("target_cluster = 1")]), folder / name)
+        nbformat.write(
+            new_notebook(cells=[knobs, new_code_cell("target_cluster = 1")]), folder / name
+        )
     place = tmp_path / "results"
     place.mkdir()
     monkeypatch.setattr(rerun, "notebook_files", lambda: sorted(folder.glob("*.ipynb")))
@@ -339,9 +449,17 @@ def series(tmp_path, monkeypatch):
 BAD_COMMANDS = {
     "cluster": (["--target-cluster", "9"], "no cluster 9", "0, 1, 2, 3"),
     "negative cluster": (["--target-cluster", "-1"], "no cluster -1"),
-    "no clusters": (["--target-cluster", "1", "--n-clusters", "0"], "--n-clusters is 0", "whole number"),
+    "no clusters": (
+        ["--target-cluster", "1", "--n-clusters", "0"],
+        "--n-clusters is 0",
+        "whole number",
+    ),
     "too many clusters": (["--target-cluster", "1", "--n-clusters", "500"], "--n-clusters is 500"),
-    "small cluster": (["--target-cluster", "0", "--n-clusters", "195"], "too small", "fewer clusters"),
+    "small cluster": (
+        ["--target-cluster", "0", "--n-clusters", "195"],
+        "too small",
+        "fewer clusters",
+    ),
     "effect": (["--target-cluster", "1", "--effect", "nan"], "effect is nan"),
     "seed": (["--target-cluster", "1", "--seed", "-1"], "seed is -1", "from 0 to 4294967295"),
     "large seed": (["--target-cluster", "1", "--seed", str(2**32)], "seed is 4294967296"),
@@ -388,7 +506,14 @@ def test_out_that_is_a_file_is_left_alone(series, capsys):
 
 def test_own_file_with_a_fault_is_named(series, capsys):
     (series / "mine.csv").write_text(f"{NAMES}\n1,Male,old,15,39\n", encoding="utf-8")
-    arguments = ["--target-cluster", "0", "--customers", str(series / "mine.csv"), "--out", str(series / "new")]
+    arguments = [
+        "--target-cluster",
+        "0",
+        "--customers",
+        str(series / "mine.csv"),
+        "--out",
+        str(series / "new"),
+    ]
     assert rerun.main(arguments) == 2
     assert "mine.csv, column Age, row 1" in capsys.readouterr().err
     assert not (series / "new").exists()
@@ -396,9 +521,22 @@ def test_own_file_with_a_fault_is_named(series, capsys):
 
 def test_good_run_writes_every_notebook_with_its_knobs(series, capsys):
     own = data.FOLDER / "customers.csv"
-    arguments = ["--target-cluster", "3", "--effect", "-2", "--customers", str(own), "--out", str(series / "new")]
+    arguments = [
+        "--target-cluster",
+        "3",
+        "--effect",
+        "-2",
+        "--customers",
+        str(own),
+        "--out",
+        str(series / "new"),
+    ]
     assert rerun.main(arguments) == 0
-    assert sorted(path.name for path in series.rglob("*")) == ["01_first.ipynb", "02_second.ipynb", "new"]
+    assert sorted(path.name for path in series.rglob("*")) == [
+        "01_first.ipynb",
+        "02_second.ipynb",
+        "new",
+    ]
     first, second = nbformat.read(series / "new" / "01_first.ipynb", as_version=4).cells
     knobs = [f"customers_file = {str(own)!r}", "target_cluster = 3  # which one", "effect = -2.0"]
     assert first.source.splitlines() == knobs
@@ -422,9 +560,14 @@ def stops_at_the_second(error):
 
 
 def test_run_that_stops_midway_leaves_nothing(series, capsys, monkeypatch):
-    monkeypatch.setattr(rerun, "execute", stops_at_the_second(CellExecutionError("", "InputError", "Mend row 2.")))
+    monkeypatch.setattr(
+        rerun, "execute", stops_at_the_second(CellExecutionError("", "InputError", "Mend row 2."))
+    )
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
-    assert "02_second.ipynb stopped and nothing was written. InputError: Mend row 2." in capsys.readouterr().err
+    assert (
+        "02_second.ipynb stopped and nothing was written. InputError: Mend row 2."
+        in capsys.readouterr().err
+    )
     assert list(series.iterdir()) == []
 
 
@@ -438,7 +581,9 @@ def test_interrupted_run_leaves_nothing(series, monkeypatch):
 def test_earlier_results_survive_a_run_that_stops(series, monkeypatch):
     (series / "new").mkdir()
     (series / "new" / "01_first.ipynb").write_text("earlier", encoding="utf-8")
-    monkeypatch.setattr(rerun, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no")))
+    monkeypatch.setattr(
+        rerun, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no"))
+    )
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
     assert (series / "new" / "01_first.ipynb").read_text(encoding="utf-8") == "earlier"
     assert [path.name for path in series.rglob("*")] == ["new", "01_first.ipynb"]
@@ -457,7 +602,9 @@ def test_kernel_that_hangs_or_dies_is_told_from_a_full_disk(series, capsys, monk
 
 
 def test_run_that_stops_midway_leaves_no_new_folders(series, monkeypatch):
-    monkeypatch.setattr(rerun, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no")))
+    monkeypatch.setattr(
+        rerun, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no"))
+    )
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "far" / "away" / "new")]) == 2
     assert list(series.iterdir()) == []
 
@@ -466,7 +613,10 @@ def test_run_that_stops_midway_leaves_no_new_folders(series, monkeypatch):
 
 
 SHIFTED_FILES = {
-    "a value more than names in every row": ([NAMES, *(f"{row},9" for row in ROWS)], "more values in a row than names"),
+    "a value more than names in every row": (
+        [NAMES, *(f"{row},9" for row in ROWS)],
+        "more values in a row than names",
+    ),
     "name repeated with a space": ([f"{NAMES}, Age", *(f"{row},9" for row in ROWS)], "Age"),
 }
 
@@ -528,12 +678,17 @@ def test_one_is_not_a_plural(call, said):
 def test_customers_stacked_from_two_tables_can_be_clustered():
     """Row labels that repeat, as pd.concat leaves them, do no harm."""
     twice = pd.concat([CLUSTERED, CLUSTERED])
-    assert segments.cluster_customers(twice)["Cluster"].tolist() == CLUSTERED["Cluster"].tolist() * 2
+    assert (
+        segments.cluster_customers(twice)["Cluster"].tolist() == CLUSTERED["Cluster"].tolist() * 2
+    )
 
 
 def test_a_comma_at_the_end_of_every_row_loses_nothing(load):
     """Some programs end each row so; the columns must not slip to the left."""
-    assert load(NAMES, *(f"{row}," for row in ROWS))["Age"].tolist() == load(NAMES, *ROWS)["Age"].tolist()
+    assert (
+        load(NAMES, *(f"{row}," for row in ROWS))["Age"].tolist()
+        == load(NAMES, *ROWS)["Age"].tolist()
+    )
 
 
 # Experiment logs
@@ -571,47 +726,160 @@ BAD_LOGS = {
     # lines, options, words of the message
     "empty": ([], {}, "cannot be read as a table", "Save it as CSV, utf-8"),
     "header only": ([LOG_NAMES], {}, "no customers", "Add one line"),
-    "no age, no age_band": (NO_AGE, {}, "lacks 'age_band'", "'plan', 'group', 'bought'", "Rename or add"),
+    "no age, no age_band": (
+        NO_AGE,
+        {},
+        "lacks 'age_band'",
+        "'plan', 'group', 'bought'",
+        "Rename or add",
+    ),
     "no such segment": (GOOD_LOG, {"segment": "country"}, "lacks 'country'", "'plan'", "Rename"),
     "no such outcome": (GOOD_LOG, {"outcome": "revenue"}, "lacks 'revenue'", "Rename or add"),
     "no such group": (GOOD_LOG, {"group": "arm"}, "lacks 'arm'", "Rename or add"),
     "nothing there": (NO_AGE, {"outcome": "x", "group": "y"}, "lacks 'age_band', 'x', 'y'"),
-    "no names": (list(LOG_ROWS), {}, "lacks 'age_band'", "its columns are '1', '20'", "the first line holds the names"),
-    "outcome named twice": (
-        [f"{LOG_NAMES},bought", *(f"{row},1" for row in LOG_ROWS)], {}, "'bought' more than once", "Keep one",
+    "no names": (
+        list(LOG_ROWS),
+        {},
+        "lacks 'age_band'",
+        "its columns are '1', '20'",
+        "the first line holds the names",
     ),
-    "age named twice": ([f"{LOG_NAMES},age", *(f"{row},1" for row in LOG_ROWS)], {}, "'age' more than once"),
-    "a value too many": ([LOG_NAMES, *(f"{row},9" for row in LOG_ROWS)], {}, "more values in a row than names"),
+    "outcome named twice": (
+        [f"{LOG_NAMES},bought", *(f"{row},1" for row in LOG_ROWS)],
+        {},
+        "'bought' more than once",
+        "Keep one",
+    ),
+    "age named twice": (
+        [f"{LOG_NAMES},age", *(f"{row},1" for row in LOG_ROWS)],
+        {},
+        "'age' more than once",
+    ),
+    "a value too many": (
+        [LOG_NAMES, *(f"{row},9" for row in LOG_ROWS)],
+        {},
+        "more values in a row than names",
+    ),
     "segment is the group": (GOOD_LOG, {"segment": "group"}, "three different columns"),
     "segment is the outcome": (GOOD_LOG, {"segment": "bought"}, "three different columns"),
-    "group is the outcome": (GOOD_LOG, {"group": "bought"}, "'bought', 'bought'", "three different"),
-    "blank segment": (one_more("5,30,,test,1"), BY_PLAN, "column plan, row 5", "blank", "fill it in"),
+    "group is the outcome": (
+        GOOD_LOG,
+        {"group": "bought"},
+        "'bought', 'bought'",
+        "three different",
+    ),
+    "blank segment": (
+        one_more("5,30,,test,1"),
+        BY_PLAN,
+        "column plan, row 5",
+        "blank",
+        "fill it in",
+    ),
     "spaces for a segment": (one_more("5,30,  ,test,1"), BY_PLAN, "column plan, row 5", "blank"),
-    "blank outcome": (one_more("5,30,pro,test,"), {}, "column bought, row 5", "blank", "take the row out"),
+    "blank outcome": (
+        one_more("5,30,pro,test,"),
+        {},
+        "column bought, row 5",
+        "blank",
+        "take the row out",
+    ),
     "blank arm": (one_more("5,30,pro,,1"), {}, "column group, row 5", "blank", "fill it in"),
     "blank age": (one_more("5,,pro,test,1"), {}, "column age, row 5", "blank", "fill it in"),
-    "text for an outcome": (one_more("5,30,pro,test,yes"), {}, "column bought, row 5: yes is not a number", "such as"),
-    "infinite outcome": (one_more("5,30,pro,test,inf"), {}, "column bought, row 5: inf is impossible", "use a"),
-    "huge outcome": (one_more("5,30,pro,test,1e200"), {}, "column bought, row 5: 1e+200 is impossible", "use a number"),
-    "text for an age": (one_more("5,old,pro,test,1"), {}, "column age, row 5: old is not a number", "such as 42"),
-    "impossible age": (one_more("5,130,pro,test,1"), {}, "column age, row 5: 130 is impossible", "from 0 to 120"),
-    "three arms": (one_more("5,30,pro,third,1"), {}, "column group", "'control', 'test', 'third'", "must be two"),
-    "an arm each": (
-        [LOG_NAMES, *(f"{i},{20 + i},pro,arm {i},1" for i in range(9))], {}, "'arm 5' ...", "There must be two",
+    "text for an outcome": (
+        one_more("5,30,pro,test,yes"),
+        {},
+        "column bought, row 5: yes is not a number",
+        "such as",
     ),
-    "one arm": ([LOG_NAMES, *LOG_ROWS[::2]], {}, "column group", "the arms are 'control'", "must be two"),
+    "infinite outcome": (
+        one_more("5,30,pro,test,inf"),
+        {},
+        "column bought, row 5: inf is impossible",
+        "use a",
+    ),
+    "huge outcome": (
+        one_more("5,30,pro,test,1e200"),
+        {},
+        "column bought, row 5: 1e+200 is impossible",
+        "use a number",
+    ),
+    "text for an age": (
+        one_more("5,old,pro,test,1"),
+        {},
+        "column age, row 5: old is not a number",
+        "such as 42",
+    ),
+    "impossible age": (
+        one_more("5,130,pro,test,1"),
+        {},
+        "column age, row 5: 130 is impossible",
+        "from 0 to 120",
+    ),
+    "three arms": (
+        one_more("5,30,pro,third,1"),
+        {},
+        "column group",
+        "'control', 'test', 'third'",
+        "must be two",
+    ),
+    "an arm each": (
+        [LOG_NAMES, *(f"{i},{20 + i},pro,arm {i},1" for i in range(9))],
+        {},
+        "'arm 5' ...",
+        "There must be two",
+    ),
+    "one arm": (
+        [LOG_NAMES, *LOG_ROWS[::2]],
+        {},
+        "column group",
+        "the arms are 'control'",
+        "must be two",
+    ),
     "another word for control": (GOOD_LOG, {"control": "A"}, "'control', 'test'", "control is 'A'"),
     "arms by number": (
         [line.replace("control", "0").replace("test", "1") for line in GOOD_LOG],
-        {}, "the arms are '0', '1'", "control is 'control'", "one of them control",
+        {},
+        "the arms are '0', '1'",
+        "control is 'control'",
+        "one of them control",
     ),
-    "one segment": ([LOG_NAMES, LOG_ROWS[0], LOG_ROWS[3]], BY_PLAN, "column plan: 1 different value;", "2 to 60"),
-    "one age band": ([LOG_NAMES, LOG_ROWS[0], LOG_ROWS[3]], {}, "column age_band: 1 different value;"),
-    "a running number": (many_users(lambda i: 1000 + i), BY_PLAN, "column plan: 61 different values", "into bands"),
-    "a name each": (many_users(lambda i: f"u{i}"), BY_PLAN, "column plan: 61 different values", "another column"),
-    "user twice": (one_more("2,30,pro,test,1"), {}, "column user_id, row 5: 2 ", "twice", "add up a user's rows"),
-    "users twice": ([*one_more(LOG_ROWS[1]), LOG_ROWS[0]], {}, "column user_id, row 5: 2", "2 such rows in all"),
-}  # fmt: skip
+    "one segment": (
+        [LOG_NAMES, LOG_ROWS[0], LOG_ROWS[3]],
+        BY_PLAN,
+        "column plan: 1 different value;",
+        "2 to 60",
+    ),
+    "one age band": (
+        [LOG_NAMES, LOG_ROWS[0], LOG_ROWS[3]],
+        {},
+        "column age_band: 1 different value;",
+    ),
+    "a running number": (
+        many_users(lambda i: 1000 + i),
+        BY_PLAN,
+        "column plan: 61 different values",
+        "into bands",
+    ),
+    "a name each": (
+        many_users(lambda i: f"u{i}"),
+        BY_PLAN,
+        "column plan: 61 different values",
+        "another column",
+    ),
+    "user twice": (
+        one_more("2,30,pro,test,1"),
+        {},
+        "column user_id, row 5: 2 ",
+        "twice",
+        "add up a user's rows",
+    ),
+    "users twice": (
+        [*one_more(LOG_ROWS[1]), LOG_ROWS[0]],
+        {},
+        "column user_id, row 5: 2",
+        "2 such rows in all",
+    ),
+}
 
 
 @pytest.mark.parametrize("fault", BAD_LOGS)
@@ -621,7 +889,9 @@ def test_bad_log(load_log, fault):
 
 
 def test_missing_log(tmp_path):
-    guard_message(lambda: data.load_log(tmp_path / "no.csv"), "no file", "no.csv", "Check the spelling")
+    guard_message(
+        lambda: data.load_log(tmp_path / "no.csv"), "no file", "no.csv", "Check the spelling"
+    )
 
 
 def test_the_log_behind_the_faults_is_good(load_log):
@@ -633,7 +903,9 @@ def test_the_log_behind_the_faults_is_good(load_log):
 BASELINE = np.array([3.0, 1, 4, 1, 5, 9, 2, 6])
 OUTCOME = np.array([2.0, 7, 1, 8, 2, 8, 1, 9])
 TREATED = np.arange(8) % 2 == 0
-SMALL_LOG = pd.DataFrame({"s": ["a", "b"] * 4, "group": ["control"] * 4 + ["test"] * 4, "y": range(8)})
+SMALL_LOG = pd.DataFrame(
+    {"s": ["a", "b"] * 4, "group": ["control"] * 4 + ["test"] * 4, "y": range(8)}
+)
 
 
 def rates(*four, **options):
@@ -693,52 +965,130 @@ PART_TWO_CALLS = {
     "rates: nan": (rates(1, 50, math.nan, 50), "treatment arm has nan conversions"),
     "rates: half a user": (rates(1, 50, 1, 9.5), "treatment arm has 1 conversions of 9.5"),
     "rates: confidence": (rates(1, 5, 1, 9, confidence=95), "confidence is 95", "such as 0.95"),
-    "adjusted: outcome blank": (adjusted(swapped(OUTCOME, 2, math.nan)), "outcome has blank", "position 2"),
-    "adjusted: baseline blank": (adjusted(baseline=swapped(BASELINE, 2, math.inf)), "baseline has blank or infinite"),
-    "adjusted: outcome text": (adjusted(swapped(OUTCOME, 2, "x")), "outcome has values that are not numbers"),
-    "adjusted: baseline text": (adjusted(baseline=["x"] * 8), "baseline has values that are not numbers", "one number"),
-    "adjusted: flat baseline": (adjusted(baseline=np.ones(8)), "8 customers and 3 coefficients", "does not vary"),
+    "adjusted: outcome blank": (
+        adjusted(swapped(OUTCOME, 2, math.nan)),
+        "outcome has blank",
+        "position 2",
+    ),
+    "adjusted: baseline blank": (
+        adjusted(baseline=swapped(BASELINE, 2, math.inf)),
+        "baseline has blank or infinite",
+    ),
+    "adjusted: outcome text": (
+        adjusted(swapped(OUTCOME, 2, "x")),
+        "outcome has values that are not numbers",
+    ),
+    "adjusted: baseline text": (
+        adjusted(baseline=["x"] * 8),
+        "baseline has values that are not numbers",
+        "one number",
+    ),
+    "adjusted: flat baseline": (
+        adjusted(baseline=np.ones(8)),
+        "8 customers and 3 coefficients",
+        "does not vary",
+    ),
     "adjusted: baseline is the arm": (adjusted(baseline=TREATED), "told apart", "plain means"),
-    "adjusted: flat in one arm": (adjusted(baseline=BASELINE * TREATED, interacted=True), "does not vary"),
-    "adjusted: all treated": (adjusted(treated=np.full(8, True)), "some arm is too small", "plain means"),
-    "adjusted: one treated": (adjusted(treated=BASELINE == 9), "single customer decides", "Use more customers"),
-    "adjusted: three customers": (adjusted(OUTCOME[:3], TREATED[:3], BASELINE[:3]), "3 customers and 3 coefficients"),
-    "adjusted: explains all": (adjusted(3 * BASELINE + TREATED), "explains the outcome completely", "no luck"),
+    "adjusted: flat in one arm": (
+        adjusted(baseline=BASELINE * TREATED, interacted=True),
+        "does not vary",
+    ),
+    "adjusted: all treated": (
+        adjusted(treated=np.full(8, True)),
+        "some arm is too small",
+        "plain means",
+    ),
+    "adjusted: one treated": (
+        adjusted(treated=BASELINE == 9),
+        "single customer decides",
+        "Use more customers",
+    ),
+    "adjusted: three customers": (
+        adjusted(OUTCOME[:3], TREATED[:3], BASELINE[:3]),
+        "3 customers and 3 coefficients",
+    ),
+    "adjusted: explains all": (
+        adjusted(3 * BASELINE + TREATED),
+        "explains the outcome completely",
+        "no luck",
+    ),
     "adjusted: confidence": (adjusted(confidence=1), "confidence is 1", "between 0 and 1"),
     "adjusted rows: confidence": (adjusted_rows(confidence=0), "confidence is 0", "such as 0.95"),
     "by segment: confidence": (by_segment(confidence=95), "confidence is 95", "such as 0.95"),
-    "by segment: share": (by_segment(control_share=1.5), "_share is 1.5", "between 0 and 1, such as 0.5"),
-    "pool: one segment": (pooled([1], [1]), "one lift and one standard error", "two or more segments"),
+    "by segment: share": (
+        by_segment(control_share=1.5),
+        "_share is 1.5",
+        "between 0 and 1, such as 0.5",
+    ),
+    "pool: one segment": (
+        pooled([1], [1]),
+        "one lift and one standard error",
+        "two or more segments",
+    ),
     "pool: lengths": (pooled([1, 2], [1]), "one lift and one standard error"),
     "pool: number": (pooled(1, 1), "two or more segments"),
     "pool: table": (pooled([[1, 2]], [[1, 2]]), "two or more segments"),
-    "pool: blank": (pooled([1, math.nan], [1, 1]), "lifts has blank or infinite values: 1,", "position 1", "Mend it"),
-    "pool: se blank": (pooled([1, 2], [1, math.nan]), "standard errors has blank or infinite values: 1,", "position 1"),
-    "pool: se 0": (pooled([1, 2], [1, 0]), "standard error is not above 0", "Leave that segment out"),
+    "pool: blank": (
+        pooled([1, math.nan], [1, 1]),
+        "lifts has blank or infinite values: 1,",
+        "position 1",
+        "Mend it",
+    ),
+    "pool: se blank": (
+        pooled([1, 2], [1, math.nan]),
+        "standard errors has blank or infinite values: 1,",
+        "position 1",
+    ),
+    "pool: se 0": (
+        pooled([1, 2], [1, 0]),
+        "standard error is not above 0",
+        "Leave that segment out",
+    ),
     "pool: se negative": (pooled([1, 2], [1, -1]), "Leave that segment out"),
     "pool: confidence": (pooled(confidence=95), "confidence is 95", "such as 0.95"),
     "signs: one segment": (signs([1], [1]), "two or more segments"),
     "signs: lengths": (signs([1, 2], [1, 1, 1]), "one lift and one standard error"),
-    "signs: blank": (signs([1, math.nan], [1, 1]), "lifts has blank or infinite values: 1,", "position 1", "Mend it"),
-    "signs: se 0": (signs([1, -1], [0, 1]), "standard error is not above 0", "Leave that segment out"),
+    "signs: blank": (
+        signs([1, math.nan], [1, 1]),
+        "lifts has blank or infinite values: 1,",
+        "position 1",
+        "Mend it",
+    ),
+    "signs: se 0": (
+        signs([1, -1], [0, 1]),
+        "standard error is not above 0",
+        "Leave that segment out",
+    ),
     "bounds: none": (bounds(0), "looks is 0", "from 1 to 100"),
     "bounds: many": (bounds(101), "looks is 101", "from 1 to 100"),
     "bounds: broken": (bounds(2.5), "looks is 2.5", "whole number"),
     "bounds: text": (bounds("5"), "looks is '5'", "whole number"),
-    "bounds: rule": (bounds(rule="Pocock"), "rule is 'Pocock'", "bonferroni, pocock, obrien-fleming"),
+    "bounds: rule": (
+        bounds(rule="Pocock"),
+        "rule is 'Pocock'",
+        "bonferroni, pocock, obrien-fleming",
+    ),
     "bounds: alpha": (bounds(alpha=5), "alpha is 5", "such as 0.05"),
     "spending: late": (spending([0.5, 1.2]), "time 1.2 is later than planned", "shares, up to 1"),
     "spending: falling": (spending([0.5, 0.4]), "times must rise", "such as 0.25, 0.5, 1"),
     "spending: twice": (spending([0.5, 0.5, 1]), "times must rise"),
     "spending: 0": (spending([0, 1]), "rise from above 0"),
-    "spending: nan": (spending([math.nan, 1]), "times has blank or infinite values: 1,", "position 0"),
+    "spending: nan": (
+        spending([math.nan, 1]),
+        "times has blank or infinite values: 1,",
+        "position 0",
+    ),
     "spending: table": (spending([[0.5, 1]]), "times must rise"),
     "spending: too near": (spending([0.5, 0.50005, 1]), *TOO_NEAR),
     "spending: too early": (spending([0.00005, 1]), *TOO_NEAR),
     "spending: alpha": (spending(alpha=0), "alpha is 0", "between 0 and 1"),
     "crossing: lengths": (crossing([2, 2, 2]), "2 looks need as many bounds", "z value above 0"),
     "crossing: bound 0": (crossing([2, 0]), "each a z value above 0"),
-    "crossing: bound nan": (crossing([2, math.nan]), "bounds has blank or infinite values: 1,", "position 1"),
+    "crossing: bound nan": (
+        crossing([2, math.nan]),
+        "bounds has blank or infinite values: 1,",
+        "position 1",
+    ),
     "crossing: falling": (crossing(times=(1, 0.5)), "times must rise", "such as 0.25"),
     "crossing: too near": (crossing(times=(0.99999, 1)), *TOO_NEAR),
     "crossing: too near, in users": (crossing(times=(50_000, 50_004)), *TOO_NEAR),
@@ -751,7 +1101,7 @@ PART_TWO_CALLS = {
     "decision: worth text": (decide("1"), "worth is '1'", "above 0"),
     "always: confidence": (always(confidence=95), "confidence is 95", "such as 0.95"),
     "always: confidence text": (always(confidence="95 %"), "confidence is 95 %"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", PART_TWO_CALLS)
@@ -776,7 +1126,10 @@ def test_looks_a_little_farther_apart_are_served(monkeypatch):
 BEFORE_A_LIBRARY = {
     "adjusted: baseline too short": (adjusted(baseline=BASELINE[:5]), "baseline", "5", "8"),
     "adjusted: arms too short": (adjusted(treated=TREATED[:5]), "5", "8"),
-    "adjusted: baseline lies on its side": (adjusted(baseline=np.random.default_rng(1).random((2, 8))), "baseline"),
+    "adjusted: baseline lies on its side": (
+        adjusted(baseline=np.random.default_rng(1).random((2, 8))),
+        "baseline",
+    ),
     "adjusted: arm blank": (adjusted(treated=swapped(1.0 * TREATED, 2, math.nan)), "blank"),
     "adjusted: arms in words": (adjusted(treated=["test", "control"] * 4), "not numbers"),
     "adjusted: nobody": (adjusted([], [], []), "[0, 0, 0] rows", "each customer"),
@@ -800,9 +1153,19 @@ ALMOST_GOOD_LOGS = {
         BY_PLAN,
         "column plan: 1",
     ),
-    "one user's rows and a space": ([*one_more(" A,30,pro,test,1"), "A,30,pro,test,1"], {}, "user_id, row 6", "twice"),
+    "one user's rows and a space": (
+        [*one_more(" A,30,pro,test,1"), "A,30,pro,test,1"],
+        {},
+        "user_id, row 6",
+        "twice",
+    ),
     "blank user": (one_more(",30,pro,test,1"), {}, "column user_id, row 5", "blank"),
-    "blank users": ([*one_more(",30,pro,test,1"), ",31,pro,test,1"], {}, "column user_id, row 5", "blank"),
+    "blank users": (
+        [*one_more(",30,pro,test,1"), ",31,pro,test,1"],
+        {},
+        "column user_id, row 5",
+        "blank",
+    ),
 }
 
 

@@ -61,7 +61,11 @@ def test_minutes_are_derived_and_the_same_in_readme(path):
     """The minutes are computed from words and code cells; title cell and README repeat that number."""
     minutes = reading_minutes(checks.read(path))
     assert f"**Time:** about {minutes} minutes" in checks.prose(checks.read(path))
-    row = next(line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if f"{path.name})" in line)
+    row = next(
+        line
+        for line in (ROOT / "README.md").read_text("utf-8").splitlines()
+        if f"{path.name})" in line
+    )
     assert f"| {minutes} |" in row
 
 
@@ -77,16 +81,32 @@ PLANTED = [
     (checks.outputs_complete, notebook_with("profile"), "no output"),
     (checks.outputs_complete, notebook_with("x = 1\nprint(6 * 7)"), "no output"),
     (checks.outputs_complete, notebook_with("if x:\n    y = 1\nwords.say('x')"), "no output"),
-    (checks.outputs_complete, notebook_with("1 / 0", new_output("error", ename="E", evalue="")), "holds an error"),
+    (
+        checks.outputs_complete,
+        notebook_with("1 / 0", new_output("error", ename="E", evalue="")),
+        "holds an error",
+    ),
     (checks.figures_have_text, notebook_with("plt.plot(x)", PNG), "not all through plots.show"),
-    (checks.figures_have_text, notebook_with("plots.show(fig, alt)", PNG), "without its computed text"),
-    (checks.clean_outputs, notebook_with("x", new_output("stream", name="stderr", text="oh")), "stderr"),
+    (
+        checks.figures_have_text,
+        notebook_with("plots.show(fig, alt)", PNG),
+        "without its computed text",
+    ),
+    (
+        checks.clean_outputs,
+        notebook_with("x", new_output("stream", name="stderr", text="oh")),
+        "stderr",
+    ),
     (
         checks.clean_outputs,
         notebook_with("x", new_output("stream", name="stdout", text="see /" + "home/me/f")),
         "/" + "home/",
     ),
-    (checks.clean_outputs, notebook_with("x", new_output("stream", name="stdout", text="UserWarning: x")), "Warning"),
+    (
+        checks.clean_outputs,
+        notebook_with("x", new_output("stream", name="stdout", text="UserWarning: x")),
+        "Warning",
+    ),
     (checks.real_assertions, notebook_with("assert True\nassert a == b"), "empty assertion"),
     (checks.real_assertions, notebook_with("x = 1"), "only 0 assertions"),
     (checks.no_global_random_state, notebook_with("np.random.seed(1)"), "np.random.seed"),
@@ -150,7 +170,10 @@ def test_nbval_and_our_hook_see_changed_text_and_changed_pictures(tmp_path):
     nbformat.write(notebook, tmp_path / "stale.ipynb")
     report = run_nbval(tmp_path)
     assert "2 failed, 7 passed" in report, report
-    assert "the picture has changed" in report and "good.ipynb" not in report.split("short test summary")[1]
+    assert (
+        "the picture has changed" in report
+        and "good.ipynb" not in report.split("short test summary")[1]
+    )
 
 
 def drawn(draw) -> str:
@@ -191,4 +214,8 @@ def test_a_picture_moved_by_a_pixel_is_not_a_changed_one():
     moved.paste(image, (1, 1))
     buffer = BytesIO()
     moved.save(buffer, format="PNG")
-    assert 0 < conftest.picture_difference(stored, b64encode(buffer.getvalue()).decode()) < conftest.GROSS
+    assert (
+        0
+        < conftest.picture_difference(stored, b64encode(buffer.getvalue()).decode())
+        < conftest.GROSS
+    )

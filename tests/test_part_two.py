@@ -21,13 +21,24 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, test_proportions_2indep
 
-from helpers import adjustment, data, experiment, heterogeneity, inference, segments, sequential, words
+from helpers import (
+    adjustment,
+    data,
+    experiment,
+    heterogeneity,
+    inference,
+    segments,
+    sequential,
+    words,
+)
 from tests.test_behaviour import caught, mirrored, share
 from tools import rerun
 
 test_proportions_2indep.__test__ = False  # a library's function, no test of ours
 RUNS = 4_000
-BAND = 3.2 * math.sqrt(0.05 * 0.95 / RUNS)  # how far luck may carry a rate of 5 % in so many runs: 1.1 points
+BAND = 3.2 * math.sqrt(
+    0.05 * 0.95 / RUNS
+)  # how far luck may carry a rate of 5 % in so many runs: 1.1 points
 
 
 def covers(low, high, truth):
@@ -103,7 +114,11 @@ def test_unadjusted_false_alarms_pile_up(m):
 
 def guard_discoveries(reject):
     """Of what is called an effect, 5 % at most is none, on average; with nothing but nulls as well."""
-    for p, null in ((NULL, np.full(20, True)), (MIXED, SOME_TRUE == 0), (MIXED[:, 6:], SOME_TRUE[6:] == 0)):
+    for p, null in (
+        (NULL, np.full(20, True)),
+        (MIXED, SOME_TRUE == 0),
+        (MIXED[:, 6:], SOME_TRUE[6:] == 0),
+    ):
         found = reject(p)
         false = found[:, null].sum(axis=1) / np.maximum(found.sum(axis=1), 1)
         assert false.mean() <= 0.05 * null.mean() + BAND
@@ -117,7 +132,9 @@ def test_false_discovery_rate():
 
 def test_what_one_method_finds_the_next_finds_too():
     """Bonferroni, Holm, Benjamini-Hochberg, nothing: each finds all that the one before it finds, and more."""
-    found = [rejected(method)(MIXED) for method in ("bonferroni", "holm", "fdr_bh")] + [unadjusted(MIXED)]
+    found = [rejected(method)(MIXED) for method in ("bonferroni", "holm", "fdr_bh")] + [
+        unadjusted(MIXED)
+    ]
     for fewer, more in pairwise(found):
         assert (fewer <= more).all()
         assert share(fewer[:, SOME_TRUE == 1]) + 0.005 < share(more[:, SOME_TRUE == 1])
@@ -147,7 +164,9 @@ def exact_coverage(interval):
         low, high = interval(x_c[:, None], n_c, x_t[None, :], n_t)
         for p_c, p_t in product(RATES, RATES):
             holds = (low <= p_t - p_c) & (p_t - p_c <= high)
-            least = min(least, stats.binom.pmf(x_c, n_c, p_c) @ holds @ stats.binom.pmf(x_t, n_t, p_t))
+            least = min(
+                least, stats.binom.pmf(x_c, n_c, p_c) @ holds @ stats.binom.pmf(x_t, n_t, p_t)
+            )
     return least
 
 
@@ -162,7 +181,9 @@ def test_interval_for_rates_covers_where_the_plain_one_does_not():
 
 
 GRIDS = [(12, 12), (5, 30), (40, 7)]
-PAIRS = [(x_c, n_c, x_t, n_t) for n_c, n_t in GRIDS for x_c in range(n_c + 1) for x_t in range(n_t + 1)]
+PAIRS = [
+    (x_c, n_c, x_t, n_t) for n_c, n_t in GRIDS for x_c in range(n_c + 1) for x_t in range(n_t + 1)
+]
 
 
 def guard_agresti_caffo(compare):
@@ -172,7 +193,9 @@ def guard_agresti_caffo(compare):
         ends = np.clip(agresti_caffo(*four), -1, 1)
         assert [r.ci_low, r.ci_high] == pytest.approx(ends, abs=1e-12)
         with np.errstate(all="ignore"):  # it also divides one rate by the other
-            test = test_proportions_2indep(x_t, n_t, x_c, n_c, compare="diff", method="agresti-caffo")
+            test = test_proportions_2indep(
+                x_t, n_t, x_c, n_c, compare="diff", method="agresti-caffo"
+            )
         assert [r.t, r.p_value] == pytest.approx([test.statistic, test.pvalue], rel=1e-9, abs=1e-12)
         assert r.lift == pytest.approx(x_t / n_t - x_c / n_c, abs=1e-12)
         assert r.ci_low <= r.lift <= r.ci_high
@@ -182,8 +205,20 @@ def guard_rate_swap(compare):
     """With the arms exchanged everything is mirrored, the relative numbers where both are bounded."""
     for x_c, n_c, x_t, n_t in PAIRS:
         there, back = compare(x_c, n_c, x_t, n_t), compare(x_t, n_t, x_c, n_c)
-        seen = fields(back, "lift", "t", "ci_low", "ci_high", "p_value", "se", "mean_control", "sd_control")
-        want = fields(there, "lift", "t", "ci_high", "ci_low", "p_value", "se", "mean_treatment", "sd_treatment")
+        seen = fields(
+            back, "lift", "t", "ci_low", "ci_high", "p_value", "se", "mean_control", "sd_control"
+        )
+        want = fields(
+            there,
+            "lift",
+            "t",
+            "ci_high",
+            "ci_low",
+            "p_value",
+            "se",
+            "mean_treatment",
+            "sd_treatment",
+        )
         assert seen == pytest.approx([-x for x in want[:4]] + want[4:], abs=1e-12)
         if math.isfinite(there.relative_ci_low + back.relative_ci_low) and x_c and x_t:
             seen = fields(back, "relative_lift", "relative_ci_low", "relative_ci_high")
@@ -199,7 +234,9 @@ def guard_rate_agreement(compare):
     for four in PAIRS:
         r, (x_c, n_c, *_) = compare(*four), four
         p = (x_c + 1) / (n_c + 2)
-        assert math.isfinite(r.relative_ci_low) == (p / math.sqrt(p * (1 - p) / (n_c + 2)) > stats.norm.ppf(0.975))
+        assert math.isfinite(r.relative_ci_low) == (
+            p / math.sqrt(p * (1 - p) / (n_c + 2)) > stats.norm.ppf(0.975)
+        )
         assert (r.ci_low > 0 or r.ci_high < 0) == (r.p_value < 0.05)
         if math.isfinite(r.relative_ci_low):
             assert (r.relative_ci_low > 0 or r.relative_ci_high < 0) == (r.p_value < 0.05)
@@ -271,7 +308,9 @@ def guard_segments(compare, log):
         assert table[["n_control", "n_treatment"]].to_numpy().sum() == len(log)
         for name, row in table.iterrows():
             part = log[log["band"] == name]
-            control, treatment = (part.loc[part["group"] == arm, outcome] for arm in experiment.ARMS)
+            control, treatment = (
+                part.loc[part["group"] == arm, outcome] for arm in experiment.ARMS
+            )
             counts = [len(control), len(treatment)]
             assert row[["n_control", "n_treatment"]].tolist() == counts
             assert row["ratio_p"] == pytest.approx(experiment.sample_ratio_p(*counts, 0.3))
@@ -281,7 +320,9 @@ def guard_segments(compare, log):
             if outcome == "revenue":
                 by_hand = inference.compare_means(control, treatment, 0.9)
             else:
-                by_hand = inference.compare_rates(int(control.sum()), counts[0], int(treatment.sum()), counts[1], 0.9)
+                by_hand = inference.compare_rates(
+                    int(control.sum()), counts[0], int(treatment.sum()), counts[1], 0.9
+                )
             for field, value in dataclasses.asdict(by_hand).items():
                 assert row[field] == pytest.approx(value, nan_ok=True), (name, field)
 
@@ -292,7 +333,10 @@ FAULTY_SEGMENTS = {
     "forgets the counts": lambda table: table.where(table["lift"].notna()),
     "mirrors the arms": lambda table: table.assign(lift=-table["lift"]),
     "checks for half and half": lambda table: table.assign(
-        ratio_p=[experiment.sample_ratio_p(*map(int, n)) for n in table[["n_control", "n_treatment"]].to_numpy()]
+        ratio_p=[
+            experiment.sample_ratio_p(*map(int, n))
+            for n in table[["n_control", "n_treatment"]].to_numpy()
+        ]
     ),
 }
 
@@ -312,22 +356,30 @@ def test_faulty_tables_of_segments_are_caught(log, fault):
 @pytest.mark.parametrize("outcome", ["revenue", "converted"])
 def test_swapped_arms_in_every_segment(log, outcome):
     there = heterogeneity.compare_segments(log, "band", outcome, control_share=0.3)
-    back = heterogeneity.compare_segments(log, "band", outcome, control="treatment", control_share=0.7)
-    sign = pd.DataFrame({"lift": -there["lift"], "ci_low": -there["ci_high"], "ci_high": -there["ci_low"]})
+    back = heterogeneity.compare_segments(
+        log, "band", outcome, control="treatment", control_share=0.7
+    )
+    sign = pd.DataFrame(
+        {"lift": -there["lift"], "ci_low": -there["ci_high"], "ci_high": -there["ci_low"]}
+    )
     same = there.rename(columns={"n_control": "n_treatment", "n_treatment": "n_control"})
     same = same[["n_control", "n_treatment", "p_value", "se", "ratio_p"]].join(sign)
     assert_frame_equal(back[list(same)], same)
 
 
 def test_segments_of_numbers_keep_their_order():
-    log = pd.DataFrame({"k": [10, 9, 2, 1] * 4, "group": np.repeat(experiment.ARMS, 8), "y": range(16)})
+    log = pd.DataFrame(
+        {"k": [10, 9, 2, 1] * 4, "group": np.repeat(experiment.ARMS, 8), "y": range(16)}
+    )
     assert heterogeneity.compare_segments(log, "k", "y").index.tolist() == [1, 2, 9, 10]
 
 
 def test_a_rate_is_zeros_and_ones_only():
     rates = [(0, 1), (0.0, 1.0), (True, False), (1, 1)]
     others = [(0, 2), (0, 0.5), (0, math.nan), (-1, 1)]
-    assert [heterogeneity.is_rate(pd.Series(pair)) for pair in rates + others] == [True] * 4 + [False] * 4
+    assert [heterogeneity.is_rate(pd.Series(pair)) for pair in rates + others] == [True] * 4 + [
+        False
+    ] * 4
 
 
 # Do the effects differ?
@@ -384,7 +436,9 @@ def guard_saturated(pool, log):
     table = heterogeneity.compare_segments(rows, "band", "revenue")
     fit = smf.ols("revenue ~ C(band) * treated", rows).fit(cov_type="HC2")
     crossed = [name for name in fit.params.index if ":" in name]
-    wald_test = fit.wald_test(np.eye(len(fit.params))[[list(fit.params.index).index(x) for x in crossed]], scalar=True)
+    wald_test = fit.wald_test(
+        np.eye(len(fit.params))[[list(fit.params.index).index(x) for x in crossed]], scalar=True
+    )
     r = pool(table["lift"], table["se"])
     assert wald_test.df_denom == r.df == 2
     assert [r.q, r.q_p_value] == pytest.approx([wald_test.statistic, wald_test.pvalue], rel=1e-9)
@@ -399,7 +453,9 @@ SPREADS = np.array([1.0, 2.0, 0.5, 3.0])
 
 
 def simulated_lifts(true, seed=4):
-    return np.random.default_rng(seed).normal(true, SPREADS, (5 * RUNS, 4)), np.broadcast_to(SPREADS, (5 * RUNS, 4))
+    return np.random.default_rng(seed).normal(true, SPREADS, (5 * RUNS, 4)), np.broadcast_to(
+        SPREADS, (5 * RUNS, 4)
+    )
 
 
 def lifts_of_small_clusters(n=40, seed=5):
@@ -431,7 +487,10 @@ def test_q_alarms_a_little_too_often_in_clusters_of_40():
 
 
 def test_power_of_q_rises_with_heterogeneity():
-    found = [share(pooled_many(*simulated_lifts(2 + np.array([-1, 1, 1, -1]) * d))[2] < 0.05) for d in (0, 0.5, 1, 2)]
+    found = [
+        share(pooled_many(*simulated_lifts(2 + np.array([-1, 1, 1, -1]) * d))[2] < 0.05)
+        for d in (0, 0.5, 1, 2)
+    ]
     assert all(low + 0.05 < high for low, high in pairwise(found))
     assert found[-1] > 0.85
 
@@ -439,7 +498,10 @@ def test_power_of_q_rises_with_heterogeneity():
 def gail_simon_p(lift):
     both = (lift > 0).any(axis=1) & (lift < 0).any(axis=1)
     return np.array(
-        [heterogeneity.gail_simon(row, np.ones(len(row)))[1] if b else 1 for row, b in zip(lift, both, strict=True)]
+        [
+            heterogeneity.gail_simon(row, np.ones(len(row)))[1] if b else 1
+            for row, b in zip(lift, both, strict=True)
+        ]
     )
 
 
@@ -480,7 +542,9 @@ def test_test_for_different_signs():
 def small_cells(lift_of, m, n, rate, sure=None, runs=2_000, seed=20):
     """Lift and se, runs x m segments of n users an arm, without effect; `sure`: control, treatment in the first."""
     every = [[inference.compare_rates(c, n, t, n) for t in range(n + 1)] for c in range(n + 1)]
-    lift, se = (np.array([[of(r) for r in row] for row in every]) for of in (lift_of, lambda r: r.se))
+    lift, se = (
+        np.array([[of(r) for r in row] for row in every]) for of in (lift_of, lambda r: r.se)
+    )
     rates = np.full((2, m), rate)
     rates[:, 0] = rates[:, 0] if sure is None else sure
     counts = tuple(np.random.default_rng(seed).binomial(n, rates[:, None], (2, runs, m)))
@@ -495,7 +559,10 @@ def small_cell_alarms(lift_of):
     found = []
     for m, n, rate in ((10, 10, 0.3), (20, 10, 0.4)):
         plain, beside = (small_cells(lift_of, m, n, rate, sure) for sure in (None, (0, 1)))
-        signs = [[heterogeneity.gail_simon(*row)[1] for row in zip(*runs, strict=True)] for runs in (plain, beside)]
+        signs = [
+            [heterogeneity.gail_simon(*row)[1] for row in zip(*runs, strict=True)]
+            for runs in (plain, beside)
+        ]
         found.append([share(np.less(p, 0.05)) for p in (pooled_many(*plain)[2], *signs)])
     return np.array(found)
 
@@ -525,7 +592,9 @@ def test_gains_and_losses_are_treated_alike():
         lift, se = rng.normal(0, 2, k), rng.uniform(0.5, 2, k)
         statistic, p = heterogeneity.gail_simon(lift, se)
         assert heterogeneity.gail_simon(-lift, se) == pytest.approx((statistic, p))
-        assert heterogeneity.gail_simon(10 * lift[::-1], 10 * se[::-1]) == pytest.approx((statistic, p))
+        assert heterogeneity.gail_simon(10 * lift[::-1], 10 * se[::-1]) == pytest.approx(
+            (statistic, p)
+        )
         assert heterogeneity.gail_simon(abs(lift), se) == (0, 1)
 
 
@@ -575,7 +644,10 @@ def alike(often, seen):
     A share p may be off by 3.2 * sqrt(p * (1 - p) * (1 / 60 + 1 / 1000)), with two hits and two misses added to p.
     """
     p = (often.sum(axis=0) + 2) / (len(often) + 4)
-    return (np.abs(seen.mean(axis=0) - p) <= 3.2 * np.sqrt(p * (1 - p) * (1 / len(seen) + 1 / len(often)))).all()
+    return (
+        np.abs(seen.mean(axis=0) - p)
+        <= 3.2 * np.sqrt(p * (1 - p) * (1 / len(seen) + 1 / len(often)))
+    ).all()
 
 
 def guard_decisions(replayed, generated):
@@ -623,9 +695,13 @@ def test_replays_are_what_the_generator_does(generated, shipped_se, guard):
 def guard_replay_table(replay, se):
     """These replays are notebook 06's: its stored table has their false ships and missed wins, to the digit."""
     path = next(path for path in rerun.notebook_files() if path.name.startswith("06"))
-    outputs = [o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])]
+    outputs = [
+        o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])
+    ]
     texts = [o["data"]["text/html"] for o in outputs if "text/html" in o.get("data", {})]
-    row = next(text for text in texts if "wins that are missed" in text).rpartition("corrected intervals</th>")[2]
+    row = next(text for text in texts if "wins that are missed" in text).rpartition(
+        "corrected intervals</th>"
+    )[2]
     ships = decided(*replay(se)[1:])[0]
     false, missed = ships[:, TRUE_LIFTS <= 0].any(axis=1), ~ships[:, TRUE_LIFTS >= WORTH]
     assert [f"<td>{share(x):.1%}</td>" for x in (false, missed)] == re.findall(r"<td>.*?</td>", row)
@@ -633,7 +709,10 @@ def guard_replay_table(replay, se):
 
 def test_replays_are_those_of_notebook_06(shipped_se):
     guard_replay_table(replay, shipped_se)
-    caught(lambda replay: guard_replay_table(replay, shipped_se), lambda se: replay(se, confidence=0.95))
+    caught(
+        lambda replay: guard_replay_table(replay, shipped_se),
+        lambda se: replay(se, confidence=0.95),
+    )
 
 
 # Adjustment for a baseline
@@ -653,14 +732,22 @@ def guard_regression(compare):
     for interacted, k in product((False, True), (1, 3)):
         y, treated, x = experiment_with_baseline(k=k)
         r = compare(y, treated, x, confidence=0.9, interacted=interacted)
-        table = pd.DataFrame(x.reshape(len(y), -1) - x.mean(axis=0), columns=[f"x{i}" for i in range(k)])
+        table = pd.DataFrame(
+            x.reshape(len(y), -1) - x.mean(axis=0), columns=[f"x{i}" for i in range(k)]
+        )
         slopes = " + ".join(table)
         formula = f"y ~ t * ({slopes})" if interacted else f"y ~ t + {slopes}"
-        fit = smf.ols(formula, table.assign(y=y, t=treated.astype(int))).fit(cov_type="HC2", use_t=True)
+        fit = smf.ols(formula, table.assign(y=y, t=treated.astype(int))).fit(
+            cov_type="HC2", use_t=True
+        )
         want = [fit.params["t"], fit.bse["t"], fit.tvalues["t"], fit.df_resid, fit.pvalues["t"]]
         want += fit.conf_int(0.1).loc["t"].tolist()
-        assert fields(r, "lift", "se", "t", "df", "p_value", "ci_low", "ci_high") == pytest.approx(want, rel=1e-9)
-        assert fields(r, "mean_control", "n_control") == pytest.approx([fit.params["Intercept"], (~treated).sum()])
+        assert fields(r, "lift", "se", "t", "df", "p_value", "ci_low", "ci_high") == pytest.approx(
+            want, rel=1e-9
+        )
+        assert fields(r, "mean_control", "n_control") == pytest.approx(
+            [fit.params["Intercept"], (~treated).sum()]
+        )
         assert r.mean_treatment - r.mean_control == pytest.approx(r.lift)
         for end in (r.relative_ci_low, r.relative_ci_high):
             contrast = (fit.params.index == "t") - end * (fit.params.index == "Intercept")
@@ -673,7 +760,9 @@ def guard_adjusted_swap(compare):
         y, treated, x = experiment_with_baseline()
         there, back = (compare(y, arm, x, interacted=interacted) for arm in (treated, ~treated))
         seen = fields(back, "lift", "ci_low", "ci_high", "se", "p_value", "n_control", "sd_control")
-        want = fields(there, "lift", "ci_high", "ci_low", "se", "p_value", "n_treatment", "sd_treatment")
+        want = fields(
+            there, "lift", "ci_high", "ci_low", "se", "p_value", "n_treatment", "sd_treatment"
+        )
         assert seen == pytest.approx([-x for x in want[:3]] + want[3:], rel=1e-9)
         seen = fields(back, "relative_lift", "relative_ci_low", "relative_ci_high")
         want = fields(there, "relative_lift", "relative_ci_high", "relative_ci_low")
@@ -686,7 +775,9 @@ def guard_baseline_units(compare):
         y, treated, x = experiment_with_baseline(k=k)
         plain = dataclasses.astuple(compare(y, treated, x, interacted=interacted))
         for moved in (x + 1_000, 2.54 * x, -x, 1e5 * (x - 32)):
-            assert dataclasses.astuple(compare(y, treated, moved, interacted=interacted)) == pytest.approx(plain)
+            assert dataclasses.astuple(
+                compare(y, treated, moved, interacted=interacted)
+            ) == pytest.approx(plain)
 
 
 def at_a_baseline_of_zero(y, treated, x, confidence=0.95, interacted=False):
@@ -707,7 +798,9 @@ def means_as_if_independent(y, treated, x, confidence=0.95, interacted=False):
     true = inference.fieller_interval
     with (
         mock.patch.object(inference, "fieller_interval", lambda *six: true(*six[:5])) as faulty,
-        mock.patch.object(adjustment, "fieller_interval", faulty, create=True),  # wherever it is called from
+        mock.patch.object(
+            adjustment, "fieller_interval", faulty, create=True
+        ),  # wherever it is called from
     ):
         return adjustment.compare_adjusted(y, treated, x, confidence, interacted)
 
@@ -715,7 +808,9 @@ def means_as_if_independent(y, treated, x, confidence=0.95, interacted=False):
 def spread_of_control(y, treated, x, confidence=0.95, interacted=False):
     """Means and relative lift without the baseline, beside an adjusted lift."""
     r = adjustment.compare_adjusted(y, treated, x, confidence, interacted)
-    return dataclasses.replace(r, relative_lift=r.lift / y[~treated].mean(), sd_treatment=r.sd_control)
+    return dataclasses.replace(
+        r, relative_lift=r.lift / y[~treated].mean(), sd_treatment=r.sd_control
+    )
 
 
 ADJUSTED_GUARDS = {
@@ -762,7 +857,10 @@ def test_many_adjusted_comparisons_are_one_by_one():
     guard_rows(adjustment.adjust_many)
     caught(guard_rows, columns_counted_twice)
     caught(
-        guard_rows, lambda outcome, treated, baseline, confidence: adjustment.adjust_many(outcome, treated, baseline)
+        guard_rows,
+        lambda outcome, treated, baseline, confidence: adjustment.adjust_many(
+            outcome, treated, baseline
+        ),
     )
 
 
@@ -785,7 +883,13 @@ def test_adjust_many_does_not_mind_the_units_of_the_baseline(move):
 
 def test_adjust_many_says_nan_where_arms_cannot_be_compared():
     x = np.arange(8.0)
-    arms = {"good": x % 2 == 0, "all treated": x > -1, "nobody": x > 9, "one alone": x == 3, "the baseline": x > 3}
+    arms = {
+        "good": x % 2 == 0,
+        "all treated": x > -1,
+        "nobody": x > 9,
+        "one alone": x == 3,
+        "the baseline": x > 3,
+    }
     treated = np.array(list(arms.values()))
     outcome = np.random.default_rng(1).normal(0, 1, treated.shape)
     blank = adjustment.adjust_many(outcome, treated, np.column_stack([x, x > 3])).isna()
@@ -807,10 +911,16 @@ def guard_cuped(compare):
     """
     for seed in range(3):
         y, treated, x = experiment_with_baseline(seed=seed)
-        common, own = slope_within(y, x, treated, ~treated), [slope_within(y, x, arm) for arm in (~treated, treated)]
+        common, own = (
+            slope_within(y, x, treated, ~treated),
+            [slope_within(y, x, arm) for arm in (~treated, treated)],
+        )
         for interacted, thetas in ((False, [common, common]), (True, own)):
             r = compare(y, treated, x, interacted=interacted)
-            left = [(y - theta * (x - x.mean()))[arm] for theta, arm in zip(thetas, (~treated, treated), strict=True)]
+            left = [
+                (y - theta * (x - x.mean()))[arm]
+                for theta, arm in zip(thetas, (~treated, treated), strict=True)
+            ]
             seen = fields(r, "mean_control", "mean_treatment", "lift", "sd_control", "sd_treatment")
             means, sds = [arm.mean() for arm in left], [arm.std(ddof=1) for arm in left]
             assert seen == pytest.approx([*means, means[1] - means[0], *sds], rel=1e-9)
@@ -859,7 +969,10 @@ def guard_adjusted_coverage(many):
 
 def plain_width(outcome, treated, baseline):
     """Keeps the standard error of the plain comparison beside the adjusted lift."""
-    table, plain = adjustment.adjust_many(outcome, treated, baseline), inference.welch_many(outcome, treated)
+    table, plain = (
+        adjustment.adjust_many(outcome, treated, baseline),
+        inference.welch_many(outcome, treated),
+    )
     half = plain["ci_high"] - plain["lift"]
     return table.assign(ci_low=table["lift"] - half, ci_high=table["lift"] + half)
 
@@ -867,7 +980,9 @@ def plain_width(outcome, treated, baseline):
 def narrow_by_a_tenth(outcome, treated, baseline):
     """Standard errors too small by a tenth."""
     table = adjustment.adjust_many(outcome, treated, baseline)
-    return table.assign(ci_low=table["lift"] - 1.8 * table["se"], ci_high=table["lift"] + 1.8 * table["se"])
+    return table.assign(
+        ci_low=table["lift"] - 1.8 * table["se"], ci_high=table["lift"] + 1.8 * table["se"]
+    )
 
 
 def test_adjusted_interval_covers():
@@ -881,7 +996,10 @@ def test_a_good_baseline_narrows_and_a_useless_one_costs_little(n):
     ratio = {}
     for rho in (0, 0.5, 0.8):
         runs = adjusted_runs(n, rho, runs=1_000)
-        ratio[rho] = adjustment.adjust_many(*runs)["se"].mean() / inference.welch_many(*runs[:2])["se"].mean()
+        ratio[rho] = (
+            adjustment.adjust_many(*runs)["se"].mean()
+            / inference.welch_many(*runs[:2])["se"].mean()
+        )
         assert ratio[rho] == pytest.approx(math.sqrt(1 - rho**2), rel=0.04)
     assert 1 < ratio[0] < 1 + 1 / n
 
@@ -891,7 +1009,10 @@ def guard_adjusted_relative(compare):
     outcome, treated, baseline = adjusted_runs(40, 0.9, runs=400)
     mean = 4.0  # of the control arm, in sd of the outcome
     for relative in (1, 0.1):
-        runs = [compare(y + mean + mean * relative * t, t, baseline) for y, t in zip(outcome, treated, strict=True)]
+        runs = [
+            compare(y + mean + mean * relative * t, t, baseline)
+            for y, t in zip(outcome, treated, strict=True)
+        ]
         ends = np.array([fields(r, "relative_ci_low", "relative_ci_high") for r in runs])
         assert 0.92 <= covers(*ends.T, relative) <= 0.98
 
@@ -915,7 +1036,9 @@ def test_adjusted_relative_interval_covers():
 def blocked_runs(lift=1.0, blocks=10, size=4, seed=11):
     """Half of every block is treated; the blocks differ more than their customers do."""
     rng = np.random.default_rng(seed)
-    treated = rng.permuted(np.tile(np.arange(size) % 2 == 0, (RUNS * blocks, 1)), axis=1).reshape(RUNS, -1)
+    treated = rng.permuted(np.tile(np.arange(size) % 2 == 0, (RUNS * blocks, 1)), axis=1).reshape(
+        RUNS, -1
+    )
     block = np.repeat(np.arange(blocks), size)
     level = 2 * stats.zscore(np.arange(blocks))[block]
     return level + rng.normal(0, 1, treated.shape) + lift * treated, treated, np.eye(blocks)[block]
@@ -934,9 +1057,13 @@ def test_blocks_in_the_design_belong_in_the_analysis():
     guard_blocks(adjustment.adjust_many)
     caught(guard_blocks, blocks_ignored)
     plain, adjusted = blocks_ignored(*blocked_runs()), adjustment.adjust_many(*blocked_runs())
-    assert covers(plain["ci_low"], plain["ci_high"], 1.0) > 0.985  # too wide: the blocks are in it as noise
+    assert (
+        covers(plain["ci_low"], plain["ci_high"], 1.0) > 0.985
+    )  # too wide: the blocks are in it as noise
     assert plain["se"].mean() > 1.8 * adjusted["se"].mean()
-    np.testing.assert_allclose(plain["lift"], adjusted["lift"])  # balanced in every block, so one lift
+    np.testing.assert_allclose(
+        plain["lift"], adjusted["lift"]
+    )  # balanced in every block, so one lift
 
 
 # Early looks
@@ -945,7 +1072,9 @@ def test_blocks_in_the_design_belong_in_the_analysis():
 def paths(times, drift=0.0, runs=10_000, seed=12):
     """z at each look of experiments that never stop, runs x looks."""
     times = np.asarray(times, dtype=float)
-    steps = np.random.default_rng(seed).normal(0, np.sqrt(np.diff(times, prepend=0)), (runs, len(times)))
+    steps = np.random.default_rng(seed).normal(
+        0, np.sqrt(np.diff(times, prepend=0)), (runs, len(times))
+    )
     return (steps.cumsum(axis=1) + drift * times) / np.sqrt(times)
 
 
@@ -961,7 +1090,9 @@ def equal(looks):
 
 LOOK_BAND = 3.2 * math.sqrt(0.05 * 0.95 / 10_000)  # 0.7 points
 SCHEDULES = [equal(looks) for looks in (2, 5, 10, 20)]
-UNEQUAL = [np.array(times) for times in ([0.1, 0.15, 0.5, 0.95, 1], [0.05, 1], [0.5, 0.505, 0.51, 1])]
+UNEQUAL = [
+    np.array(times) for times in ([0.1, 0.15, 0.5, 0.95, 1], [0.05, 1], [0.5, 0.505, 0.51, 1])
+]
 
 
 def guard_promise(bounds_at, schedules=SCHEDULES, exact=True):
@@ -1001,14 +1132,21 @@ def spends_all_each_time(times):
     ids=["peeking", "one look forgotten", "a little lower", "spent twice"],
 )
 def test_broken_promises_about_looks_are_caught(faulty):
-    caught(lambda bounds_at: guard_promise(lambda times: np.resize(bounds_at(times), len(times))), faulty)
+    caught(
+        lambda bounds_at: guard_promise(lambda times: np.resize(bounds_at(times), len(times))),
+        faulty,
+    )
 
 
 def test_peeking_raises_false_alarms():
     alarms = [first_crossing(paths(times), 1.96).sum() for times in SCHEDULES]
     for seen, times, known in zip(alarms, SCHEDULES, (0.083, 0.142, 0.193, 0.248), strict=True):
-        exact = sequential.crossing_probabilities(np.full(len(times), stats.norm.ppf(0.975)), times).sum()
-        assert [seen, exact] == pytest.approx([known] * 2, abs=0.012)  # Armitage, McPherson and Rowe's table
+        exact = sequential.crossing_probabilities(
+            np.full(len(times), stats.norm.ppf(0.975)), times
+        ).sum()
+        assert [seen, exact] == pytest.approx(
+            [known] * 2, abs=0.012
+        )  # Armitage, McPherson and Rowe's table
         assert exact == pytest.approx(known, abs=0.0006)
 
 
@@ -1035,9 +1173,17 @@ def guard_crossings(crossing):
 
 def test_crossing_probabilities_are_the_simulated_ones():
     guard_crossings(sequential.crossing_probabilities)
-    caught(guard_crossings, lambda b, t, drift: sequential.crossing_probabilities(b, equal(len(t)), drift))
-    caught(guard_crossings, lambda b, t, drift: sequential.crossing_probabilities(b, t, 1.1 * drift))
-    caught(guard_crossings, lambda b, t, drift: np.diff(stats.norm.sf(b - drift * np.sqrt(t)), prepend=0))
+    caught(
+        guard_crossings,
+        lambda b, t, drift: sequential.crossing_probabilities(b, equal(len(t)), drift),
+    )
+    caught(
+        guard_crossings, lambda b, t, drift: sequential.crossing_probabilities(b, t, 1.1 * drift)
+    )
+    caught(
+        guard_crossings,
+        lambda b, t, drift: np.diff(stats.norm.sf(b - drift * np.sqrt(t)), prepend=0),
+    )
 
 
 def rectangles(bounds, times, drift):
@@ -1045,7 +1191,10 @@ def rectangles(bounds, times, drift):
     b, t = np.asarray(bounds), np.asarray(times)
     corr, mean = np.sqrt(np.minimum.outer(t, t) / np.maximum.outer(t, t)), drift * np.sqrt(t)
     mvn = stats.multivariate_normal
-    stays = [mvn.cdf(b[:k], mean[:k], corr[:k, :k], lower_limit=-b[:k], rng=1) for k in range(1, len(b) + 1)]
+    stays = [
+        mvn.cdf(b[:k], mean[:k], corr[:k, :k], lower_limit=-b[:k], rng=1)
+        for k in range(1, len(b) + 1)
+    ]
     return -np.diff(stays, prepend=1.0)
 
 
@@ -1054,7 +1203,10 @@ AT_ONCE = 0.3  # seconds of the processor; it takes a hundredth of that
 
 def guard_near_last_look(crossing):
     """A last look just after the one before costs no time, as no path is followed to its end, and is right."""
-    for bounds, times in (([2.5, 2.2, 1.96], [0.5, 1, 1.001]), ([3.0, 2.4, 2.1, 2.0], [0.3, 0.6, 0.999, 1])):
+    for bounds, times in (
+        ([2.5, 2.2, 1.96], [0.5, 1, 1.001]),
+        ([3.0, 2.4, 2.1, 2.0], [0.3, 0.6, 0.999, 1]),
+    ):
         for drift in (0, 2):
             with mock.patch.object(sequential, "_go_on", wraps=sequential._go_on) as followed:
                 began = time.process_time()
@@ -1066,7 +1218,9 @@ def guard_near_last_look(crossing):
 
 def follows_to_the_end(bounds, times, drift):
     found = sequential.crossing_probabilities(bounds, times, drift)
-    sequential._go_on((np.zeros(1), np.ones(1), times[-2]), times[-1], bounds[-1], times[-1] - times[-2], drift)
+    sequential._go_on(
+        (np.zeros(1), np.ones(1), times[-2]), times[-1], bounds[-1], times[-1] - times[-2], drift
+    )
     return found
 
 
@@ -1094,13 +1248,17 @@ def guard_prefix(bounds_at):
     times = UNEQUAL[0]
     for looks in range(1, len(times)):
         for ending in ([], [1]):
-            assert bounds_at([*times[:looks], *ending])[:looks] == pytest.approx(bounds_at(times)[:looks], abs=1e-9)
+            assert bounds_at([*times[:looks], *ending])[:looks] == pytest.approx(
+                bounds_at(times)[:looks], abs=1e-9
+            )
 
 
 def test_spending_does_not_look_ahead():
     guard_prefix(sequential.spending_bounds)
     caught(guard_prefix, planned("pocock"))
-    assert sequential.spending_bounds([0.01, 1]) == pytest.approx([30, stats.norm.ppf(0.975)])  # nothing to spend yet
+    assert sequential.spending_bounds([0.01, 1]) == pytest.approx(
+        [30, stats.norm.ppf(0.975)]
+    )  # nothing to spend yet
 
 
 def test_rules_in_order():
@@ -1134,7 +1292,9 @@ def always_valid(lift, se, tau=0.2):
 def guard_always(interval, monitored):
     """The true lift (0.1) is inside at all 1,981 moments at once in 95 % of experiments."""
     low, high = interval(*monitored)
-    assert share(((low <= 0.1) & (high >= 0.1)).all(axis=1)) >= 0.95 - 3.2 * math.sqrt(0.05 * 0.95 / 2_000)
+    assert share(((low <= 0.1) & (high >= 0.1)).all(axis=1)) >= 0.95 - 3.2 * math.sqrt(
+        0.05 * 0.95 / 2_000
+    )
 
 
 def fixed_interval(lift, se):
@@ -1144,7 +1304,10 @@ def fixed_interval(lift, se):
 def test_always_valid_interval_holds_at_all_times_at_once(monitored):
     guard_always(always_valid, monitored)
     caught(lambda interval: guard_always(interval, monitored), fixed_interval)
-    caught(lambda interval: guard_always(interval, monitored), lambda lift, se: always_valid(lift, 0.8 * se))
+    caught(
+        lambda interval: guard_always(interval, monitored),
+        lambda lift, se: always_valid(lift, 0.8 * se),
+    )
     low, high = fixed_interval(*monitored)
     assert share(((low <= 0.1) & (high >= 0.1)).all(axis=1)) < 0.7
 
@@ -1168,14 +1331,18 @@ def guard_narrowest(interval, tau=3.0):
 
 def test_always_valid_interval_is_sharpest_for_lifts_of_tau():
     guard_narrowest(sequential.always_valid_interval)
-    caught(guard_narrowest, lambda lift, se, tau: sequential.always_valid_interval(lift, se, tau**2))
+    caught(
+        guard_narrowest, lambda lift, se, tau: sequential.always_valid_interval(lift, se, tau**2)
+    )
 
 
 def test_always_valid_interval_follows_unit_lift_and_confidence():
     lift, se = np.array([[0.0, 1], [2, -3]]), np.array([[1, 0.5], [0.3, 2]])
     ends = np.array(sequential.always_valid_interval(lift, se, 0.7))
     assert ends.shape == (2, 2, 2)
-    assert np.array(sequential.always_valid_interval(100 * lift, 100 * se, 70)) == pytest.approx(100 * ends)
+    assert np.array(sequential.always_valid_interval(100 * lift, 100 * se, 70)) == pytest.approx(
+        100 * ends
+    )
     assert -np.array(sequential.always_valid_interval(-lift, se, 0.7))[::-1] == pytest.approx(ends)
     assert (sequential.always_valid_interval(lift, se, 0.7, confidence=0.99)[1] > ends[1]).all()
 
@@ -1236,7 +1403,10 @@ def test_log_of_ones_own(own_log):
 
 @pytest.mark.parametrize("fault", FAULTY_LOGS)
 def test_faulty_loaders_are_caught(own_log, fault):
-    caught(lambda load: guard_own_log(load, own_log), lambda *a, **o: FAULTY_LOGS[fault](data.load_log(*a, **o)))
+    caught(
+        lambda load: guard_own_log(load, own_log),
+        lambda *a, **o: FAULTY_LOGS[fault](data.load_log(*a, **o)),
+    )
 
 
 def test_log_with_segments_of_its_own(own_log):
@@ -1261,9 +1431,15 @@ def test_codes_of_segments_stay_as_written_and_stand_in_order(own_log):
 
 def test_age_bands_of_ones_own_are_text_too(own_log):
     lines = [
-        line.replace("plan", "age_band").replace(" free", "2").replace("free", "2") for line in (LOG_NAMES, *LOG_ROWS)
+        line.replace("plan", "age_band").replace(" free", "2").replace("free", "2")
+        for line in (LOG_NAMES, *LOG_ROWS)
     ]
-    assert own_log(*(line.replace("pro", "1") for line in lines))["age_band"].tolist() == ["1", "2", "1", "2"]
+    assert own_log(*(line.replace("pro", "1") for line in lines))["age_band"].tolist() == [
+        "1",
+        "2",
+        "1",
+        "2",
+    ]
 
 
 def test_sixty_segments_are_the_most(own_log):

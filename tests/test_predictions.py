@@ -32,11 +32,17 @@ def shown(monkeypatch):
 
 
 def predict(name, *answer, **knobs):
-    exec("predict(name, *answer)", {"predict": checks.predict, "name": name, "answer": answer} | knobs)
+    exec(
+        "predict(name, *answer)",
+        {"predict": checks.predict, "name": name, "answer": answer} | knobs,
+    )
 
 
 def decide(name, decisions, **knobs):
-    exec("decide(name, decisions)", {"decide": checks.decide, "name": name, "decisions": decisions} | knobs)
+    exec(
+        "decide(name, decisions)",
+        {"decide": checks.decide, "name": name, "decisions": decisions} | knobs,
+    )
 
 
 def reveal(name, truth, **knobs):
@@ -97,14 +103,21 @@ def test_a_stored_prediction_is_caught():
         nbformat.v4.new_code_cell('predict("03-a", 2, 9)', outputs=[said]),
         nbformat.v4.new_code_cell('reveal("03-a", 1)'),
     ]
-    assert out_of_order(nbformat.v4.new_notebook(cells=cells), "03") == ["somebody's prediction is stored"]
+    assert out_of_order(nbformat.v4.new_notebook(cells=cells), "03") == [
+        "somebody's prediction is stored"
+    ]
 
 
 def reassigned(notebook) -> set[str]:
     """Knobs that a later cell gives another value: `predict`, `reveal` and `check` would see another run."""
     first, *others = notebook_checks.code_cells(notebook)
     bound = compile(first.source, "cell", "exec").co_names
-    stores = (op.argval for cell in others for op in dis.get_instructions(cell.source) if op.opname == "STORE_NAME")
+    stores = (
+        op.argval
+        for cell in others
+        for op in dis.get_instructions(cell.source)
+        if op.opname == "STORE_NAME"
+    )
     return set(bound) & set(stores)
 
 
@@ -116,7 +129,11 @@ def test_knobs_stay_as_they_were_set(path):
 
 
 def test_a_knob_that_changes_on_the_way_is_caught():
-    cells = ["seed = 42\nrows = 3", "for seed in range(3):\n    pass", "x = [rows for rows in range(3)]"]
+    cells = [
+        "seed = 42\nrows = 3",
+        "for seed in range(3):\n    pass",
+        "x = [rows for rows in range(3)]",
+    ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     assert reassigned(notebook) == {"seed"}
 
@@ -125,7 +142,9 @@ def test_a_learner_meets_her_own_range_in_notebook_03(file, tmp_path, monkeypatc
     """Two numbers in place of the dots: kept, and set against the result in the same run."""
     notebook = nbformat.read(FILES[2], as_version=4)
     for cell in notebook.cells:
-        cell.source = cell.source.replace('predict("03-false-alarms", ..., ...)', 'predict("03-false-alarms", 2, 9.5)')
+        cell.source = cell.source.replace(
+            'predict("03-false-alarms", ..., ...)', 'predict("03-false-alarms", 2, 9.5)'
+        )
     nbformat.write(notebook, tmp_path / "03_mine.ipynb")
     shown = run_in_process(tmp_path / "03_mine.ipynb", {}, monkeypatch)
     assert "Kept: 2 to 9.5." in shown
@@ -138,7 +157,9 @@ def test_a_learner_meets_her_own_range_in_notebook_03(file, tmp_path, monkeypatc
 
 def test_without_predictions_nothing_is_written(file, tmp_path, monkeypatch):
     shown = run_in_process(FILES[2], {}, monkeypatch)
-    assert not file.parent.exists() and not [text for text in shown if text.startswith(("Kept", "You said"))]
+    assert not file.parent.exists() and not [
+        text for text in shown if text.startswith(("Kept", "You said"))
+    ]
 
 
 # The file
@@ -147,11 +168,17 @@ def test_without_predictions_nothing_is_written(file, tmp_path, monkeypatch):
 def test_kept_then_shown_then_fixed(file, shown):
     predict("03-p-value", 0.2, 0.6)
     predict("03-p-value", 0.1, 0.4)  # thinks again, before the result
-    assert reveal("03-p-value", 0.3) is None  # the last line of a cell: nothing but the sentence may be shown
+    assert (
+        reveal("03-p-value", 0.3) is None
+    )  # the last line of a cell: nothing but the sentence may be shown
     assert said("03-p-value") == [0.1, 0.4]
     predict("03-p-value", 0.29, 0.31)  # too late
     reveal("03-p-value", 0.9)
-    assert shown[1] == "Kept: 0.1 to 0.4." and "is **inside**" in shown[2] and "What you said before" in shown[3]
+    assert (
+        shown[1] == "Kept: 0.1 to 0.4."
+        and "is **inside**" in shown[2]
+        and "What you said before" in shown[3]
+    )
     (entry,) = checks.predictions()["03-p-value"].values()
     assert entry == {"said": [0.1, 0.4], "truth": 0.3}
     assert list(file.parent.iterdir()) == [file]  # put in place whole, nothing left beside it
@@ -163,7 +190,9 @@ def test_each_run_has_its_own(file, shown):
     assert len(shown) == 1
     reveal("03-p-value", 0.7, seed=1)
     assert "You said 0.2 to 0.6" in shown[-1] and "is **outside**" in shown[-1]
-    assert len(checks.predictions()["03-p-value"]) == 1 and "seed = 1" in next(iter(checks.predictions()["03-p-value"]))
+    assert len(checks.predictions()["03-p-value"]) == 1 and "seed = 1" in next(
+        iter(checks.predictions()["03-p-value"])
+    )
 
 
 def test_the_ends_belong_to_the_range(file, shown):
@@ -181,7 +210,17 @@ def test_dots_and_undefined_results_do_nothing(file, shown):
 
 @pytest.mark.parametrize(
     "answer",
-    [(3, 2), (2,), (..., 3), ((2, 3),), ("2", "3"), (None, 1), (float("nan"), 1), (1, float("inf")), (True, 2)],
+    [
+        (3, 2),
+        (2,),
+        (..., 3),
+        ((2, 3),),
+        ("2", "3"),
+        (None, 1),
+        (float("nan"), 1),
+        (1, float("inf")),
+        (True, 2),
+    ],
 )
 def test_a_range_that_is_none_is_refused_in_words(file, shown, answer):
     predict("03-p-value", *answer)
@@ -191,15 +230,30 @@ def test_a_range_that_is_none_is_refused_in_words(file, shown, answer):
 def test_an_envelope(file, shown):
     decide("06-envelope", {"young": ..., "old": ...})
     decide("06-envelope", {"young": "ship", "old": "wait"})
-    assert shown == ["""Not kept: 'wait' for old. The words are "ship", "hold" and "collect more"."""]
+    assert shown == [
+        """Not kept: 'wait' for old. The words are "ship", "hold" and "collect more"."""
+    ]
     assert not file.exists()
     decide("06-envelope", {"young": "Ship ", "old": "hold", "other": ...})
     assert reveal("06-envelope", {"young": 0.1, "old": 0.0}) == {"young": "ship", "old": "hold"}
     decide("06-envelope", {"young": "hold"})
-    assert shown[1] == "Kept: young ship, old hold." and "What you said before" in shown[2] and "young ship" in shown[2]
+    assert (
+        shown[1] == "Kept: young ship, old hold."
+        and "What you said before" in shown[2]
+        and "young ship" in shown[2]
+    )
 
 
-FOREIGN = ["not json", "[1, 2]", '{"a": 1}', '{"a": {"b": {"c": 1}}}', "5", '{"03-p-value": [', "\x00\x01", "null"]
+FOREIGN = [
+    "not json",
+    "[1, 2]",
+    '{"a": 1}',
+    '{"a": {"b": {"c": 1}}}',
+    "5",
+    '{"03-p-value": [',
+    "\x00\x01",
+    "null",
+]
 
 
 @pytest.mark.parametrize("content", FOREIGN)

@@ -18,7 +18,17 @@ from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from helpers import adjustment, data, experiment, heterogeneity, inference, power, segments, sequential, words
+from helpers import (
+    adjustment,
+    data,
+    experiment,
+    heterogeneity,
+    inference,
+    power,
+    segments,
+    sequential,
+    words,
+)
 from helpers.inference import compare_means, compare_means_from_stats, compare_rates
 
 CASES = json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
@@ -53,7 +63,13 @@ def welch_twenty_digits(inputs):
 
 def gbstats_absolute(inputs):
     r = compare_sums(inputs)
-    return {"diff": r.lift, "ci_low": r.ci_low, "ci_high": r.ci_high, "p": r.p_value, "se": r.lift / r.t}
+    return {
+        "diff": r.lift,
+        "ci_low": r.ci_low,
+        "ci_high": r.ci_high,
+        "p": r.p_value,
+        "se": r.lift / r.t,
+    }
 
 
 def gbstats_relative(inputs):
@@ -71,30 +87,50 @@ def teatasting(inputs):
     found = {}
     for metric, arms in inputs.items():
         six = [
-            x for arm in ("control", "treatment") for x in (arms[arm]["mean"], arms[arm]["var"] ** 0.5, arms[arm]["n"])
+            x
+            for arm in ("control", "treatment")
+            for x in (arms[arm]["mean"], arms[arm]["var"] ** 0.5, arms[arm]["n"])
         ]
         r = compare_means_from_stats(*six)
-        names = {"lift": r.relative_lift, "ci_low": r.relative_ci_low, "ci_high": r.relative_ci_high, "p": r.p_value}
+        names = {
+            "lift": r.relative_lift,
+            "ci_low": r.relative_ci_low,
+            "ci_high": r.relative_ci_high,
+            "p": r.p_value,
+        }
         found |= {f"{metric}_{name}": value for name, value in names.items()}
     return found
 
 
 def power_r(inputs):
-    return {"power_strict": power.power(inputs["n_per_group"], inputs["delta"], inputs["sd"], inputs["alpha"])}
+    return {
+        "power_strict": power.power(
+            inputs["n_per_group"], inputs["delta"], inputs["sd"], inputs["alpha"]
+        )
+    }
 
 
 def sample_size_r(inputs):
-    return {"two_sided": power.sample_size(inputs["delta"], inputs["sd"], inputs["power"], inputs["alpha"])}
+    return {
+        "two_sided": power.sample_size(
+            inputs["delta"], inputs["sd"], inputs["power"], inputs["alpha"]
+        )
+    }
 
 
 def cohen(inputs):
-    sizes = [[power.sample_size(d, 1, target, inputs["alpha"]) for d in inputs["d"]] for target in inputs["powers"]]
+    sizes = [
+        [power.sample_size(d, 1, target, inputs["alpha"]) for d in inputs["d"]]
+        for target in inputs["powers"]
+    ]
     return {"n80": sizes[0], "n90": sizes[1]}
 
 
 def sixteen(inputs):
     """The rule of thumb n = 16 sd^2 / effect^2, which rounds up 2 * (1.96 + 0.84)^2 = 15.7: two per cent above ours."""
-    effects = [inputs["mean"] * change for change in (inputs["rel_change"], inputs["rel_change_big"])]
+    effects = [
+        inputs["mean"] * change for change in (inputs["rel_change"], inputs["rel_change_big"])
+    ]
     rule = [16 * inputs["sigma"] ** 2 / effect**2 for effect in effects]
     for n, effect in zip(rule, effects, strict=True):
         assert 0.975 < power.sample_size(effect, inputs["sigma"]) / n < 0.985
@@ -102,7 +138,9 @@ def sixteen(inputs):
 
 
 def srm_growthbook(inputs):
-    return {"p": [experiment.sample_ratio_p(*counts, shares[0]) for counts, shares in inputs["cases"]]}
+    return {
+        "p": [experiment.sample_ratio_p(*counts, shares[0]) for counts, shares in inputs["cases"]]
+    }
 
 
 def srm_examples(inputs):
@@ -112,7 +150,10 @@ def srm_examples(inputs):
 def boot_r(inputs):
     """An interval for one mean is the interval for the lift over a control arm that is always zero."""
     methods = ("percentile", "basic", "BCa")
-    return {name: inference.bootstrap_ci([0, 0], inputs["x"], n_resamples=100_000, method=name) for name in methods}
+    return {
+        name: inference.bootstrap_ci([0, 0], inputs["x"], n_resamples=100_000, method=name)
+        for name in methods
+    }
 
 
 def mouse(inputs):
@@ -125,10 +166,18 @@ def mouse(inputs):
 def law_school(inputs):
     schools = (inputs["LSAT"], inputs["GPA"])
     result = stats.bootstrap(
-        schools, lambda x, y, axis: stats.pearsonr(x, y, axis=axis).statistic, paired=True, n_resamples=100_000,
-        batch=20_000, method="BCa", rng=42,
-    )  # fmt: skip
-    return {"r": stats.pearsonr(*schools).statistic, "bca95_B5000": list(result.confidence_interval)}
+        schools,
+        lambda x, y, axis: stats.pearsonr(x, y, axis=axis).statistic,
+        paired=True,
+        n_resamples=100_000,
+        batch=20_000,
+        method="BCa",
+        rng=42,
+    )
+    return {
+        "r": stats.pearsonr(*schools).statistic,
+        "bca95_B5000": list(result.confidence_interval),
+    }
 
 
 def iris(inputs):
@@ -137,17 +186,32 @@ def iris(inputs):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "StandardScaler", FunctionTransformer)
         cluster = segments.cluster_customers(flowers, inputs["k"], list(flowers))["Cluster"]
-    within = ((flowers - flowers.groupby(cluster).transform("mean")) ** 2).sum(axis=1).groupby(cluster).sum()
+    within = (
+        ((flowers - flowers.groupby(cluster).transform("mean")) ** 2)
+        .sum(axis=1)
+        .groupby(cluster)
+        .sum()
+    )
     total = ((flowers - flowers.mean()) ** 2).to_numpy().sum()
     centre = flowers[cluster == 0].mean()
-    return {"wss": sorted(within), "between_over_total": 1 - within.sum() / total, "setosa_centre": list(centre)}
+    return {
+        "wss": sorted(within),
+        "between_over_total": 1 - within.sum() / total,
+        "setosa_centre": list(centre),
+    }
 
 
 def fifteen_p(inputs):
     p, q = np.array(inputs["p"]), inputs["q"]
-    found = {"unadjusted_rejections": (p <= q).sum(), "bonferroni_first5": multipletests(p, q, "bonferroni")[1][:5]}
+    found = {
+        "unadjusted_rejections": (p <= q).sum(),
+        "bonferroni_first5": multipletests(p, q, "bonferroni")[1][:5],
+    }
     methods = {"bonferroni": "bonferroni", "holm": "holm", "bh": "fdr_bh"}
-    return found | {f"{name}_rejections": multipletests(p, q, method)[0].sum() for name, method in methods.items()}
+    return found | {
+        f"{name}_rejections": multipletests(p, q, method)[0].sum()
+        for name, method in methods.items()
+    }
 
 
 def pairwise_prop(inputs):
@@ -155,7 +219,9 @@ def pairwise_prop(inputs):
     yes = np.array(inputs["successes"])
     counts = np.array([yes, inputs["n"] - yes])
     pairs = [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
-    holm = multipletests([stats.chi2_contingency(counts[:, pair]).pvalue for pair in pairs], method="holm")[1]
+    holm = multipletests(
+        [stats.chi2_contingency(counts[:, pair]).pvalue for pair in pairs], method="holm"
+    )[1]
     overall = stats.chi2_contingency(counts)
     found = {f"{i + 1}-{j + 1}": p for (i, j), p in zip(pairs, holm, strict=True)}
     return found | {"overall_chi2": overall.statistic, "overall_p": overall.pvalue}
@@ -168,10 +234,16 @@ def familywise(inputs):
 def two_rates(inputs):
     treatment, control = (inputs["x1"], inputs["n1"]), (inputs["x2"], inputs["n2"])
     ours = compare_rates(*control, *treatment)
-    by = {"wald_diff": ("wald", "diff"), "newcombe_diff": ("newcomb", "diff"), "katz_log_ratio": ("log", "ratio")}
+    by = {
+        "wald_diff": ("wald", "diff"),
+        "newcombe_diff": ("newcomb", "diff"),
+        "katz_log_ratio": ("log", "ratio"),
+    }
     by["koopman_ratio"] = ("score", "ratio")
     found = {
-        name: confint_proportions_2indep(*treatment, *control, method=method, compare=compare, correction=False)
+        name: confint_proportions_2indep(
+            *treatment, *control, method=method, compare=compare, correction=False
+        )
         for name, (method, compare) in by.items()
     }
     return found | {"agresti_caffo_diff": [ours.ci_low, ours.ci_high]}
@@ -182,12 +254,19 @@ def berkeley(inputs):
     tables = np.array(inputs["tables"], dtype=float)
     strata, shifted = StratifiedTable(list(tables)), [Table2x2(table + 0.5) for table in tables]
     cmh, (low, high) = strata.test_null_odds(correction=True), strata.oddsratio_pooled_confint()
-    woolf = heterogeneity.pool([t.log_oddsratio for t in shifted], [t.log_oddsratio_se for t in shifted])
+    woolf = heterogeneity.pool(
+        [t.log_oddsratio for t in shifted], [t.log_oddsratio_se for t in shifted]
+    )
     return {
-        "cmh_chi2": cmh.statistic, "cmh_p": cmh.pvalue, "woolf_p": woolf.q_p_value,
-        "common_or": strata.oddsratio_pooled, "or_low": low, "or_high": high,
-        "dept_or": [Table2x2(table).oddsratio for table in tables], "crude_or": Table2x2(tables.sum(axis=0)).oddsratio,
-    }  # fmt: skip
+        "cmh_chi2": cmh.statistic,
+        "cmh_p": cmh.pvalue,
+        "woolf_p": woolf.q_p_value,
+        "common_or": strata.oddsratio_pooled,
+        "or_low": low,
+        "or_high": high,
+        "dept_or": [Table2x2(table).oddsratio for table in tables],
+        "crude_or": Table2x2(tables.sum(axis=0)).oddsratio,
+    }
 
 
 def ramp_up(inputs):
@@ -200,7 +279,10 @@ def ramp_up(inputs):
 
 def simpson(inputs):
     friday, saturday, total, pooled = ramp_up(inputs)
-    rates = {name: [day.mean_control, day.mean_treatment] for name, day in (("fri", friday), ("sat", saturday))}
+    rates = {
+        name: [day.mean_control, day.mean_treatment]
+        for name, day in (("fri", friday), ("sat", saturday))
+    }
     totals = {"pooled_c": total.mean_control, "pooled_t": total.mean_treatment}
     return rates | totals | {"stratified_lift_positive": pooled.ci_low > 0}
 
@@ -210,12 +292,22 @@ def bcg(inputs):
     tpos, tneg, cpos, cneg = np.array(inputs["tables"], dtype=float).T
     effect = np.log(tpos / (tpos + tneg)) - np.log(cpos / (cpos + cneg))
     variance = 1 / tpos - 1 / (tpos + tneg) + 1 / cpos - 1 / (cpos + cneg)
-    fixed, random = heterogeneity.pool(effect, variance**0.5), combine_effects(effect, variance, method_re="chi2")
+    fixed, random = (
+        heterogeneity.pool(effect, variance**0.5),
+        combine_effects(effect, variance, method_re="chi2"),
+    )
     low, high = random.conf_int()[1]
     return {
-        "fe": fixed.lift, "fe_low": fixed.ci_low, "fe_high": fixed.ci_high, "z": fixed.lift / fixed.se, "Q": fixed.q,
-        "rr_fe": math.exp(fixed.lift), "dl": random.mean_effect_re, "dl_low": low, "dl_high": high,
-    }  # fmt: skip
+        "fe": fixed.lift,
+        "fe_low": fixed.ci_low,
+        "fe_high": fixed.ci_high,
+        "z": fixed.lift / fixed.se,
+        "Q": fixed.q,
+        "rr_fe": math.exp(fixed.lift),
+        "dl": random.mean_effect_re,
+        "dl_low": low,
+        "dl_high": high,
+    }
 
 
 def girls(inputs):
@@ -247,7 +339,10 @@ def cuped(inputs, stretch=1.0):
 def peeking(inputs):
     """The chance that |z| is beyond its quantile at one look or more."""
     z = stats.norm.isf(inputs["alpha"] / 2)
-    ever = [sequential.crossing_probabilities([z] * k, np.arange(1, k + 1) / k).sum() for k in inputs["looks"]]
+    ever = [
+        sequential.crossing_probabilities([z] * k, np.arange(1, k + 1) / k).sum()
+        for k in inputs["looks"]
+    ]
     return {"type1": ever}
 
 
@@ -257,24 +352,37 @@ def pocock(inputs):
 
 
 def obrien_fleming(inputs):
-    return {f"looks_{k}": sequential.bounds(k, "obrien-fleming", inputs["alpha"]) for k in inputs["K"]}
+    return {
+        f"looks_{k}": sequential.bounds(k, "obrien-fleming", inputs["alpha"]) for k in inputs["K"]
+    }
 
 
 def lan_demets(inputs):
-    return {f"looks_{k}": sequential.spending_bounds(np.arange(1, k + 1) / k, inputs["alpha"]) for k in inputs["K"]}
+    return {
+        f"looks_{k}": sequential.spending_bounds(np.arange(1, k + 1) / k, inputs["alpha"])
+        for k in inputs["K"]
+    }
 
 
 def gail_simon(inputs):
     """One segment has a loss whose squared z is the critical value; the gains of the others have larger ones."""
 
     def p_value(critical, groups):
-        statistic, p = heterogeneity.gail_simon([-math.sqrt(critical)] + [10] * (groups - 1), [1] * groups)
+        statistic, p = heterogeneity.gail_simon(
+            [-math.sqrt(critical)] + [10] * (groups - 1), [1] * groups
+        )
         assert statistic == pytest.approx(critical)
         return p
 
     table = CASES["gail-simon-critical"]["expected"]["critical"]
-    critical = [optimize.brentq(lambda c, k=k: p_value(c, k) - inputs["alpha"], 0.1, 50) for k in inputs["groups"]]
-    return {"critical": critical, "p": [p_value(c, k) for c, k in zip(table, inputs["groups"], strict=True)]}
+    critical = [
+        optimize.brentq(lambda c, k=k: p_value(c, k) - inputs["alpha"], 0.1, 50)
+        for k in inputs["groups"]
+    ]
+    return {
+        "critical": critical,
+        "p": [p_value(c, k) for c, k in zip(table, inputs["groups"], strict=True)],
+    }
 
 
 REPRODUCE = {
@@ -385,7 +493,9 @@ def test_adjusting_two_arms_is_least_squares_with_hc2_errors():
 def test_cuped_has_the_best_theta():
     inputs = CASES["identity-cuped-rho2"]["inputs"]
     best = cuped(inputs)["var_ratio"]
-    assert best == pytest.approx(1 - stats.pearsonr(*girls(CASES[inputs["data"]]["inputs"])[:2]).statistic ** 2)
+    assert best == pytest.approx(
+        1 - stats.pearsonr(*girls(CASES[inputs["data"]]["inputs"])[:2]).statistic ** 2
+    )
     assert min(cuped(inputs, stretch)["var_ratio"] for stretch in (0.9, 1.1)) > best
 
 
@@ -401,8 +511,12 @@ def mall():
 
 
 def run(clustered, target_cluster, seed=42):
-    table = experiment.simulate_experiment(clustered, target_cluster, effect=3, noise_sd=5, seed=seed)
-    control, treatment = (table.loc[table["group"] == arm, "outcome"].to_numpy() for arm in experiment.ARMS)
+    table = experiment.simulate_experiment(
+        clustered, target_cluster, effect=3, noise_sd=5, seed=seed
+    )
+    control, treatment = (
+        table.loc[table["group"] == arm, "outcome"].to_numpy() for arm in experiment.ARMS
+    )
     return control, treatment, compare_means(control, treatment)
 
 
@@ -417,10 +531,22 @@ def test_original_clusters(mall):
 
 def test_original_digits(mall):
     *_, r = run(mall, 1)
-    assert (r.n_control, f"{r.mean_control:.6f}", f"{r.sd_control:.6f}") == (20, "80.055095", "11.030143")
-    assert (r.n_treatment, f"{r.mean_treatment:.6f}", f"{r.sd_treatment:.5f}") == (20, "83.737255", "11.09962")
+    assert (r.n_control, f"{r.mean_control:.6f}", f"{r.sd_control:.6f}") == (
+        20,
+        "80.055095",
+        "11.030143",
+    )
+    assert (r.n_treatment, f"{r.mean_treatment:.6f}", f"{r.sd_treatment:.5f}") == (
+        20,
+        "83.737255",
+        "11.09962",
+    )
     assert (f"{r.mean_control:.2f}", f"{r.mean_treatment:.2f}") == ("80.06", "83.74")
-    assert (f"{r.lift:.2f}", f"{r.relative_lift:.2%}", f"{r.p_value:.4f}") == ("3.68", "4.60%", "0.2993")
+    assert (f"{r.lift:.2f}", f"{r.relative_lift:.2%}", f"{r.p_value:.4f}") == (
+        "3.68",
+        "4.60%",
+        "0.2993",
+    )
 
 
 def test_original_bootstrap_on_the_continued_stream(mall):
@@ -428,7 +554,8 @@ def test_original_bootstrap_on_the_continued_stream(mall):
     stream = np.random.RandomState(42)
     control, treatment, _ = run(mall, 1, seed=stream)
     lifts = [
-        stream.choice(treatment, size=len(treatment)).mean() - stream.choice(control, size=len(control)).mean()
+        stream.choice(treatment, size=len(treatment)).mean()
+        - stream.choice(control, size=len(control)).mean()
         for _ in range(5000)
     ]
     low, high = np.quantile(lifts, [0.025, 0.975])

@@ -15,7 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from conftest import GROSS, picture_difference
-from helpers import adjustment, data, experiment, heterogeneity, inference, plots, power, segments, words
+from helpers import (
+    adjustment,
+    data,
+    experiment,
+    heterogeneity,
+    inference,
+    plots,
+    power,
+    segments,
+    words,
+)
 from tools import bench, class_sets, readme_picture, rerun, slides, store_notebooks
 
 STANDARD = {"customers_file": None, "n_clusters": 4, "target_cluster": 1, "effect": 3.0, "seed": 42}
@@ -35,7 +45,9 @@ def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -
         monkeypatch.setattr(socket.socket, "connect", no_network)
         monkeypatch.setattr(socket, "getaddrinfo", no_network)
     for module in (words, plots):
-        monkeypatch.setattr(module, "display", lambda bundle, **_: shown.append(bundle["text/plain"]))
+        monkeypatch.setattr(
+            module, "display", lambda bundle, **_: shown.append(bundle["text/plain"])
+        )
     monkeypatch.setattr(plots.plt, "close", figure_is_readable)
     monkeypatch.setattr(
         Figure, "savefig", lambda figure, *_, **__: figure.draw_without_rendering()
@@ -86,17 +98,23 @@ def lies(text: str) -> list[str]:
         said = next((key for key in true if verdict.startswith(key)), None)
         if said is None or not true[said] or not low <= lift <= high or (p < 0.05) != clear:
             found.append(f"{lift} ({low} to {high}), p {p}: {verdict}")
-    found += re.findall(r".*(?:\bnan\b|\binf\b|-0\.0+\b(?!\d)|\b1 (?:customers|points of|clusters|runs)\b).*", text)
+    found += re.findall(
+        r".*(?:\bnan\b|\binf\b|-0\.0+\b(?!\d)|\b1 (?:customers|points of|clusters|runs)\b).*", text
+    )
     return found
 
 
 def expected(knobs: dict) -> tuple[pd.DataFrame, dict[int, inference.Comparison]]:
     """The clusters and, for each that can be tested, the comparison; computed from scipy-checked helpers alone."""
-    clustered = segments.cluster_customers(data.load_customers(knobs["customers_file"]), knobs["n_clusters"])
+    clustered = segments.cluster_customers(
+        data.load_customers(knobs["customers_file"]), knobs["n_clusters"]
+    )
     found = {}
     for cluster in sorted(clustered["Cluster"].unique()):
         try:
-            trial = experiment.simulate_experiment(clustered, cluster, knobs["effect"], seed=knobs["seed"])
+            trial = experiment.simulate_experiment(
+                clustered, cluster, knobs["effect"], seed=knobs["seed"]
+            )
         except words.InputError:
             continue
         arms = [trial[trial["group"] == arm]["outcome"] for arm in experiment.ARMS]
@@ -135,18 +153,29 @@ def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> None:
         knobs["customers_file"] = small_file(tmp_path)
     clustered, results = expected(knobs)
     target = knobs["target_cluster"]
-    files = [path for path in rerun.notebook_files() if path.name[:2] != "09"]  # on its own knobs in test_part_three
-    texts = {path.name[:2]: run_in_process(path, knobs | {"rows": 20_000}, monkeypatch) for path in files}
+    files = [
+        path for path in rerun.notebook_files() if path.name[:2] != "09"
+    ]  # on its own knobs in test_part_three
+    texts = {
+        path.name[:2]: run_in_process(path, knobs | {"rows": 20_000}, monkeypatch) for path in files
+    }
     everything = "\n".join("\n".join(shown) for shown in texts.values())
     assert lies(everything) == []
 
     own = words.verdict(results[target])
     assert own in texts["03"] and own in texts["04"]
     assert rerun.preview(**knobs).endswith(own)
-    published = inference.compare_means_from_stats(80.055095, 11.030143, 20, 83.737255, 11.09962, 20)
-    others = {words.verdict(r) for j, r in results.items() if j != target} - {own, words.verdict(published)}
+    published = inference.compare_means_from_stats(
+        80.055095, 11.030143, 20, 83.737255, 11.09962, 20
+    )
+    others = {words.verdict(r) for j, r in results.items() if j != target} - {
+        own,
+        words.verdict(published),
+    }
     assert not others & set(texts["03"] + texts["04"])
-    named = set(re.findall(r"\b[Cc]luster (\d+) \(", everything)) | set(re.findall(r"is cluster (\d+):", everything))
+    named = set(re.findall(r"\b[Cc]luster (\d+) \(", everything)) | set(
+        re.findall(r"is cluster (\d+):", everything)
+    )
     listed = {str(j) for j in results}
     assert str(target) in named and named <= listed | {str(target)}
     table = next(t for t in texts["03"] if t.startswith("Lift with interval"))
@@ -157,11 +186,15 @@ def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> None:
     assert (saved["Cluster"].to_numpy() == clustered["Cluster"].to_numpy()).all()
 
 
-def part_two_is_true(texts: dict[str, list[str]], knobs: dict, clustered: pd.DataFrame, target: int) -> None:
+def part_two_is_true(
+    texts: dict[str, list[str]], knobs: dict, clustered: pd.DataFrame, target: int
+) -> None:
     """What 06 to 08 say of this run, against helpers that have tests of their own."""
     rows = segments.select_cluster(clustered, target)
     if f"Experiment in cluster {target}, " in "\n".join(texts["07"]):
-        trial = experiment.simulate_experiment(clustered, target, knobs["effect"], seed=knobs["seed"])
+        trial = experiment.simulate_experiment(
+            clustered, target, knobs["effect"], seed=knobs["seed"]
+        )
         arms = trial["group"] == "treatment"
         adjusted = adjustment.compare_adjusted(trial["outcome"], arms, trial[experiment.OUTCOME])
         assert f"Adjusted: {words.verdict(adjusted)}" in texts["07"]
@@ -170,7 +203,9 @@ def part_two_is_true(texts: dict[str, list[str]], knobs: dict, clustered: pd.Dat
     aim = abs(knobs["effect"]) or 1.0
     sd = (rows[experiment.OUTCOME].var() + 25) ** 0.5
     needed = words.count(math.ceil(2 * power.sample_size(aim, sd)), "customer")
-    assert any(text.endswith(f"spread {words.number(sd)}: {needed} with one look.") for text in texts["08"])
+    assert any(
+        text.endswith(f"spread {words.number(sd)}: {needed} with one look.") for text in texts["08"]
+    )
     table = heterogeneity.compare_segments(data.load_log(), "age_band", "converted")
     for row in table.itertuples():
         assert f"- {row.Index}: {words.verdict(row, 0.01, 'percentage points', 100)}" in texts["06"]
@@ -178,7 +213,10 @@ def part_two_is_true(texts: dict[str, list[str]], knobs: dict, clustered: pd.Dat
 
 def shown_texts(output) -> list[str]:
     data = output.get("data", {})
-    return [output.get("text", ""), *(data[kind] for kind in sorted(data) if kind.startswith("text/"))]
+    return [
+        output.get("text", ""),
+        *(data[kind] for kind in sorted(data) if kind.startswith("text/")),
+    ]
 
 
 @pytest.fixture
@@ -208,7 +246,11 @@ def test_two_notebooks_with_one_number_are_told(course, capsys, command, monkeyp
     (course / "notebooks/old_03.ipynb").write_text("mine", encoding="utf-8")
     files = rerun.notebook_files()
     assert [path.name for path in files] == ["02_simulated_assignment.ipynb", "03_t_test.ipynb"]
-    for pair in (("03_t_test", "03_t_test-Copy1"), ("03_t_test", "03_t_test_old"), ("03_backup", "03_t_test")):
+    for pair in (
+        ("03_t_test", "03_t_test-Copy1"),
+        ("03_t_test", "03_t_test_old"),
+        ("03_backup", "03_t_test"),
+    ):
         (copy,) = (course / f"notebooks/{name}.ipynb" for name in pair if name != "03_t_test")
         copy.write_bytes(files[1].read_bytes())
         assert COMMANDS[command]() == 2
@@ -233,14 +275,18 @@ def test_store_tells_a_name_that_it_does_not_know(course, capsys, monkeypatch, n
     assert store_notebooks.main(["03_t_test", name]) == 2 and stored == []
     said = f"There is no notebook {name!r}. Give some of 02_simulated_assignment, 03_t_test, or none for all.\n"
     assert capsys.readouterr().err == f"tools.store_notebooks: {said}"
-    assert store_notebooks.main(["03_t_test"]) == 0 and [path.name for path in stored] == ["03_t_test.ipynb"]
+    assert store_notebooks.main(["03_t_test"]) == 0 and [path.name for path in stored] == [
+        "03_t_test.ipynb"
+    ]
     assert store_notebooks.main([]) == 0 and len(stored) == 3
 
 
 def test_a_broken_notebook_is_told(course, tmp_path, capsys):
     (course / "notebooks/03_t_test.ipynb").write_text("<<<<<<< HEAD\n{", encoding="utf-8")
     assert rerun.main(["--target-cluster", "1", "--out", str(tmp_path / "out")]) == 2
-    assert "notebooks/03_t_test.ipynb is no notebook (NotJSONError" in (said := capsys.readouterr().err)
+    assert "notebooks/03_t_test.ipynb is no notebook (NotJSONError" in (
+        said := capsys.readouterr().err
+    )
     assert len(said.splitlines()) == 1 and not (tmp_path / "out").exists()
 
 
@@ -272,7 +318,9 @@ def test_a_rerun_never_writes_into_the_course(capsys):
         assert "inside the course" in capsys.readouterr().err
 
 
-def test_the_command_writes_the_series_and_the_shipped_file_comes_from_notebook_01(tmp_path, capsys, monkeypatch):
+def test_the_command_writes_the_series_and_the_shipped_file_comes_from_notebook_01(
+    tmp_path, capsys, monkeypatch
+):
     """Part I through real kernels: same names, new knobs in the cell, a verdict, and data/ is what notebook 01 makes.
 
     Part II is left to nbval, which executes it anyway; 06 goes through the command in test_rerun_log.
@@ -283,15 +331,23 @@ def test_the_command_writes_the_series_and_the_shipped_file_comes_from_notebook_
     assert rerun.main(["--target-cluster", "1", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert str(out) in printed and words.verdict(expected(STANDARD)[1][1]) in printed
-    assert {p.name for p in out.iterdir()} == {p.name for p in rerun.notebook_files()} | {"customers_with_clusters.csv"}
+    assert {p.name for p in out.iterdir()} == {p.name for p in rerun.notebook_files()} | {
+        "customers_with_clusters.csv"
+    }
     made, shipped = ((f / "customers_with_clusters.csv").read_bytes() for f in (out, data.FOLDER))
-    same = made == shipped  # compared first: pytest would explain a difference of long bytes for minutes
+    same = (
+        made == shipped
+    )  # compared first: pytest would explain a difference of long bytes for minutes
     assert same, "data/customers_with_clusters.csv is not what notebook 01 saves: make store"
     for path in rerun.notebook_files():
         stored, again = (nbformat.read(p, as_version=4) for p in (path, out / path.name))
         for old, new in zip(stored.cells, again.cells, strict=True):
-            if old.cell_type == "code" and "nbval-ignore-output" not in old.metadata.get("tags", []):
-                assert [shown_texts(o) for o in old.outputs] == [shown_texts(o) for o in new.outputs]
+            if old.cell_type == "code" and "nbval-ignore-output" not in old.metadata.get(
+                "tags", []
+            ):
+                assert [shown_texts(o) for o in old.outputs] == [
+                    shown_texts(o) for o in new.outputs
+                ]
 
 
 def test_knobs_are_set_and_comments_stay():
@@ -301,7 +357,11 @@ def test_knobs_are_set_and_comments_stay():
     after = next(c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
     space: dict = {}
     exec(after, space)
-    assert (space["target_cluster"], space["effect"], space["customers_file"]) == (3, -1.5, "a # b.csv")
+    assert (space["target_cluster"], space["effect"], space["customers_file"]) == (
+        3,
+        -1.5,
+        "a # b.csv",
+    )
     assert [line.split("  # ")[1] for line in before.splitlines()] == [
         line.split("  # ")[1] for line in after.splitlines()
     ]
@@ -335,7 +395,9 @@ def test_lies_are_caught(lie):
 
 
 def test_a_notebook_that_calls_home_is_caught(tmp_path, monkeypatch):
-    cell = nbformat.v4.new_code_cell("import urllib.request\nurllib.request.urlopen('http://example.org')")
+    cell = nbformat.v4.new_code_cell(
+        "import urllib.request\nurllib.request.urlopen('http://example.org')"
+    )
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "01_home.ipynb")
     with pytest.raises(OSError, match="must not use the network"):
         run_in_process(tmp_path / "01_home.ipynb", {}, monkeypatch)

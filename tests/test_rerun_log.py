@@ -20,7 +20,9 @@ from tests.test_rerun import run_in_process
 from tools import rerun
 
 NUMBER = r"[+-]?[\d,]*\.?\d+"
-LINE = re.compile(rf"^(.*): (ship|hold|collect more) \(lift ({NUMBER}) (.*), interval ({NUMBER}) to ({NUMBER})\)$")
+LINE = re.compile(
+    rf"^(.*): (ship|hold|collect more) \(lift ({NUMBER}) (.*), interval ({NUMBER}) to ({NUMBER})\)$"
+)
 UNTESTED = "too few users to test, or no variation"
 GAIN, LOSS = "größer, aber ruhig", "日本"
 
@@ -35,7 +37,9 @@ def make(sizes=None, share=0.5, kind="rate", seed=1) -> pd.DataFrame:
     y = (rng.random(len(place)) < 0.45 + effect).astype(int)
     if kind == "revenue":
         y = (20 + 50 * effect + rng.normal(0, 5, len(place))).round(2)
-    return pd.DataFrame({"place": place, "group": np.where(treated, "treatment", "control"), "y": y})
+    return pd.DataFrame(
+        {"place": place, "group": np.where(treated, "treatment", "control"), "y": y}
+    )
 
 
 def save(table: pd.DataFrame, path: Path) -> str:
@@ -67,7 +71,11 @@ def lies(lines: list[str], worth: float) -> list[str]:
                 words.HOLD: high < worth,
                 words.COLLECT: low <= 0 and high >= worth,
             }
-            if not true[decision] or not low <= lift <= high or re.search(r"-0\.0+\b|nan|inf\b", line):
+            if (
+                not true[decision]
+                or not low <= lift <= high
+                or re.search(r"-0\.0+\b|nan|inf\b", line)
+            ):
                 found.append(line)
     return found
 
@@ -86,21 +94,30 @@ def lies(lines: list[str], worth: float) -> list[str]:
 )
 def test_lies_are_caught(lie):
     assert lies([lie], worth=1.0) == [lie]
-    assert lies(["a: ship (lift +1.00 y, interval +0.10 to +2.00)", f"b: {UNTESTED}"], worth=1.0) == []
+    assert (
+        lies(["a: ship (lift +1.00 y, interval +0.10 to +2.00)", f"b: {UNTESTED}"], worth=1.0) == []
+    )
 
 
 # The closing lines
 
 
-@pytest.mark.parametrize(("kind", "unit"), [("rate", "percentage points"), ("revenue", "units of y")])
+@pytest.mark.parametrize(
+    ("kind", "unit"), [("rate", "percentage points"), ("revenue", "units of y")]
+)
 def test_a_huge_gain_ships_and_a_huge_loss_holds(tmp_path, kind, unit):
     table = make(kind=kind)
     found = {read(line)[0]: read(line) for line in closing(table, tmp_path)}
     assert [found[name][1] for name in (GAIN, LOSS)] == [words.SHIP, words.HOLD]
     assert {row[3] for row in found.values()} == {unit}
     control = table[table["group"] == "control"]["y"]
-    assert lies(closing(table, tmp_path), worth=(100 if kind == "rate" else 1) * 0.05 * control.mean()) == []
-    swapped = {read(line)[0]: read(line)[1] for line in closing(table, tmp_path, control="treatment")}
+    assert (
+        lies(closing(table, tmp_path), worth=(100 if kind == "rate" else 1) * 0.05 * control.mean())
+        == []
+    )
+    swapped = {
+        read(line)[0]: read(line)[1] for line in closing(table, tmp_path, control="treatment")
+    }
     assert [swapped[name] for name in (GAIN, LOSS)] == [words.HOLD, words.SHIP]
 
 
@@ -126,15 +143,22 @@ def test_twelve_segments_in_the_order_of_compare_segments(tmp_path):
     lines = closing(table, tmp_path)
     assert [read(line)[0] for line in lines] == [f"s{i:02d}" for i in range(12)]
     wide, narrow = read(lines[0]), read(closing(table[table["place"] < "s02"], tmp_path)[0])
-    assert wide[5] - wide[4] > 1.2 * (narrow[5] - narrow[4])  # twelve intervals must hold together, not two
+    assert wide[5] - wide[4] > 1.2 * (
+        narrow[5] - narrow[4]
+    )  # twelve intervals must hold together, not two
 
 
 def test_a_segment_with_three_users_and_one_without_variation(tmp_path):
-    three = make(sizes={GAIN: 300, LOSS: 300, "three": 3}).assign(y=lambda t: t["y"] + 0.5 * (t.index % 2))
+    three = make(sizes={GAIN: 300, LOSS: 300, "three": 3}).assign(
+        y=lambda t: t["y"] + 0.5 * (t.index % 2)
+    )
     three.loc[three["place"] == "three", "group"] = ["control", "control", "treatment"]
     flat = pd.DataFrame({"place": "flat", "group": ["control", "treatment"] * 20, "y": 0.0})
     lines = closing(pd.concat([three, flat]), tmp_path)
-    assert {line for line in lines if not LINE.match(line)} == {f"three: {UNTESTED}", f"flat: {UNTESTED}"}
+    assert {line for line in lines if not LINE.match(line)} == {
+        f"three: {UNTESTED}",
+        f"flat: {UNTESTED}",
+    }
     assert len(lines) == 4
 
 
@@ -165,7 +189,9 @@ def test_no_decision_contradicts_its_rounded_numbers(tmp_path):
 def test_a_rate_a_hair_from_what_is_worth_having(tmp_path):
     """The same in percentage points; above it the gain ships, below it even a clear gain is held."""
     table = make()
-    high = heterogeneity.compare_segments(table, "place", "y", confidence=1 - 0.05 / 3).loc[GAIN, "ci_high"]
+    high = heterogeneity.compare_segments(table, "place", "y", confidence=1 - 0.05 / 3).loc[
+        GAIN, "ci_high"
+    ]
     for hair, decision in ((1e-7, words.HOLD), (-1e-7, words.SHIP)):
         lines = closing(table, tmp_path, worth=high + hair)
         assert lies(lines, 100 * (high + hair)) == []
@@ -182,7 +208,11 @@ def test_lines_of_small_logs_are_true(tmp_path, seed):
     kind = ("rate", "revenue")[seed % 2]
     table = make(sizes={GAIN: 5 + seed, "b": 12, "c": 40, "d": 3}, kind=kind, seed=seed)
     worth = 0.03 * (seed + 1) * (1 if kind == "rate" else 10)
-    lines = [line for line in closing(table, tmp_path, worth=worth) if not line.startswith("Check the ratio")]
+    lines = [
+        line
+        for line in closing(table, tmp_path, worth=worth)
+        if not line.startswith("Check the ratio")
+    ]
     assert lies(lines, worth * (100 if kind == "rate" else 1)) == []
     assert len(lines) == 4
 
@@ -211,7 +241,9 @@ def test_a_broken_ratio_is_said_first(tmp_path):
     bands = table.assign(place=table["place"].map({GAIN: 20, LOSS: 30, "rest": 40})).rename(
         columns={"place": "age_band"}
     )
-    assert closing(bands, tmp_path, segment="age_band")[0] == f"{said}20, 30, 40."  # an own age_band stays as it is
+    assert (
+        closing(bands, tmp_path, segment="age_band")[0] == f"{said}20, 30, 40."
+    )  # an own age_band stays as it is
     lame = make()
     lost = lame[(lame["place"] == "rest") & (lame["group"] == "treatment")].index[:120]
     first = closing(lame.drop(lost), tmp_path)[0]
@@ -223,12 +255,19 @@ def test_a_broken_ratio_is_said_first(tmp_path):
 
 def test_an_age_is_cut_into_the_three_bands(tmp_path):
     lines = rerun.preview_log(
-        data.FOLDER / "ab_test_data.csv", segment="age_band", outcome="converted", group="group", control="control",
-        control_share=0.5, worth=0.01,
-    ).splitlines()  # fmt: skip
+        data.FOLDER / "ab_test_data.csv",
+        segment="age_band",
+        outcome="converted",
+        group="group",
+        control="control",
+        control_share=0.5,
+        worth=0.01,
+    ).splitlines()
     assert [read(line)[:2] for line in lines] == [
-        ("under 30", words.SHIP), ("30 to 39", words.COLLECT), ("40 and over", words.HOLD),
-    ]  # fmt: skip
+        ("under 30", words.SHIP),
+        ("30 to 39", words.COLLECT),
+        ("40 and over", words.HOLD),
+    ]
 
 
 # The command
@@ -243,18 +282,24 @@ def course(tmp_path, monkeypatch):
         shutil.copy(path, root / "notebooks" / path.name)
     started = []
     monkeypatch.setattr(rerun, "ROOT", root)
-    monkeypatch.setattr(rerun, "execute", lambda notebook, folder, on_cell=None: started.append(notebook))
+    monkeypatch.setattr(
+        rerun, "execute", lambda notebook, folder, on_cell=None: started.append(notebook)
+    )
     monkeypatch.chdir(tmp_path)
     return started
 
 
 def parameters(notebook) -> dict[str, object]:
     cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
-    return {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell.source).body}
+    return {
+        node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell.source).body
+    }
 
 
 def shipped() -> nbformat.NotebookNode:
-    return nbformat.read(next(p for p in rerun.notebook_files() if p.name.startswith("06")), as_version=4)
+    return nbformat.read(
+        next(p for p in rerun.notebook_files() if p.name.startswith("06")), as_version=4
+    )
 
 
 def shipped_parameters() -> dict[str, object]:
@@ -272,12 +317,24 @@ def test_only_06_runs_with_the_knobs_given_and_lands_in_runs(course, tmp_path, c
     (tmp_path / "my logs").mkdir()
     save(make().rename(columns={"y": "it's bought"}), tmp_path / "my logs" / "spring sale.csv")
     options = ["--segment", "place", "--outcome", "it's bought", "--worth", "0.02", "--seed", "7"]
-    assert rerun.main(["--log", "my logs/spring sale.csv", *options]) == 0  # a relative path, with a blank
+    assert (
+        rerun.main(["--log", "my logs/spring sale.csv", *options]) == 0
+    )  # a relative path, with a blank
     (notebook,) = course
     out = rerun.ROOT / "runs" / "log-spring sale"
     assert [path.name for path in out.iterdir()] == ["06_segments.ipynb"]
-    expected = {"log_file": str(tmp_path / "my logs" / "spring sale.csv"), "segment": "place", "worth": 0.02, "seed": 7}
-    expected |= {"outcome": "it's bought", "group": "group", "control": "control", "control_share": 0.5}
+    expected = {
+        "log_file": str(tmp_path / "my logs" / "spring sale.csv"),
+        "segment": "place",
+        "worth": 0.02,
+        "seed": 7,
+    }
+    expected |= {
+        "outcome": "it's bought",
+        "group": "group",
+        "control": "control",
+        "control_share": 0.5,
+    }
     assert parameters(notebook) == shipped_parameters() | expected
     head, *lines = capsys.readouterr().out.splitlines()
     assert head == f"The results of this run are in {out}"
@@ -287,7 +344,12 @@ def test_only_06_runs_with_the_knobs_given_and_lands_in_runs(course, tmp_path, c
 def test_worth_is_told_to_the_notebook_even_if_not_given(course, tmp_path):
     """Notebook 06 has a worth for the course's log: on another one None must stand there."""
     assert shipped_parameters()["worth"] is not None
-    assert rerun.main(["--log", save(make(), tmp_path / "a.csv"), "--segment", "place", "--outcome", "y"]) == 0
+    assert (
+        rerun.main(
+            ["--log", save(make(), tmp_path / "a.csv"), "--segment", "place", "--outcome", "y"]
+        )
+        == 0
+    )
     assert parameters(course[0])["worth"] is None
 
 
@@ -295,7 +357,10 @@ def test_the_other_mode_runs_the_series_without_log_knobs(course, capsys):
     assert rerun.main(["--target-cluster", "1", "--effect", "2"]) == 0
     assert len(course) == len(rerun.notebook_files()) > 1
     last = next(n for n in course if "log_file" in parameters(n))
-    assert parameters(last)["effect"] == 2 and parameters(last)["worth"] == shipped_parameters()["worth"]
+    assert (
+        parameters(last)["effect"] == 2
+        and parameters(last)["worth"] == shipped_parameters()["worth"]
+    )
     assert "Cluster 1 (" in capsys.readouterr().out
 
 
@@ -312,20 +377,40 @@ BAD_COMMANDS = {
     "unknown group": ([*GOOD, "--group", "arm"], "lacks 'arm'"),
     "a column twice": ([*LOG, "--segment", "group", "--outcome", "y"], "three different columns"),
     "unknown arm": ([*GOOD, "--control", "A"], "--control is 'A'", "'treatment'"),
-    "text as outcome": ([*LOG, "--segment", "place", "--outcome", "note"], "column note, row 1", "not a number"),
+    "text as outcome": (
+        [*LOG, "--segment", "place", "--outcome", "note"],
+        "column note, row 1",
+        "not a number",
+    ),
     "a user twice": (["--log", "twice.csv", *GOOD[2:]], "column user_id, row 2", "twice"),
-    "share in per cent": ([*GOOD, "--control-share", "50"], "--control-share is 50.0", "between 0 and 1"),
+    "share in per cent": (
+        [*GOOD, "--control-share", "50"],
+        "--control-share is 50.0",
+        "between 0 and 1",
+    ),
     "share 0": ([*GOOD, "--control-share", "0"], "--control-share is 0.0"),
     "share nan": ([*GOOD, "--control-share", "nan"], "--control-share is nan"),
     "worth 0": ([*GOOD, "--worth", "0"], "--worth is 0", "above 0"),
     "worth negative": ([*GOOD, "--worth", "-0.01"], "--worth is -0.01", "above 0"),
     "worth nan": ([*GOOD, "--worth", "nan"], "--worth is nan"),
-    "worth in percentage points": ([*GOOD, "--worth", "1"], "--worth is 1", "0.01 is one percentage point"),
+    "worth in percentage points": (
+        [*GOOD, "--worth", "1"],
+        "--worth is 1",
+        "0.01 is one percentage point",
+    ),
     "nobody buys": (["--log", "zero.csv", *GOOD[2:]], "--worth is 0.0", "a number above 0"),
-    "gains and losses cancel": (["--log", "cancel.csv", *GOOD[2:]], "--worth is 0.0", "a number above 0"),
+    "gains and losses cancel": (
+        ["--log", "cancel.csv", *GOOD[2:]],
+        "--worth is 0.0",
+        "a number above 0",
+    ),
     "one segment can be tested": (["--log", "one.csv", *GOOD[2:]], "1 segment of 2", "--segment"),
     "none can be tested": (["--log", "none.csv", *GOOD[2:]], "0 segments of 2", "--segment"),
-    "too many segments": ([*LOG, "--segment", "number", "--outcome", "y"], "column number", "different values"),
+    "too many segments": (
+        [*LOG, "--segment", "number", "--outcome", "y"],
+        "column number",
+        "different values",
+    ),
     "seed": ([*GOOD, "--seed", "-1"], "--seed is -1"),
     "inside the course": ([*GOOD, "--out", "course/notebooks"], "inside the course"),
     "out is a file": ([*GOOD, "--out", "log.csv"], "is a file"),
@@ -334,13 +419,21 @@ BAD_COMMANDS = {
     "effect": ([*GOOD, "--effect", "3"], "With --log", "leave out --effect"),
     "two strangers": ([*GOOD, "--effect", "3", "--n-clusters", "4"], "--n-clusters", "--effect"),
     **{
-        f"cluster with {option}": (["--target-cluster", "1", option, value], "--target-cluster", f"leave out {option}.")
+        f"cluster with {option}": (
+            ["--target-cluster", "1", option, value],
+            "--target-cluster",
+            f"leave out {option}.",
+        )
         for option, value in (
-            ("--segment", "place"), ("--outcome", "y"), ("--group", "group"), ("--control", "control"),
-            ("--control-share", "0.5"), ("--worth", "0.01"),
+            ("--segment", "place"),
+            ("--outcome", "y"),
+            ("--group", "group"),
+            ("--control", "control"),
+            ("--control-share", "0.5"),
+            ("--worth", "0.01"),
         )
     },
-}  # fmt: skip
+}
 
 
 def write_logs(folder: Path) -> None:
@@ -372,7 +465,9 @@ def test_the_good_command_behind_the_bad_ones_runs(course, tmp_path):
     write_logs(tmp_path)
     assert rerun.main(GOOD) == 0
     assert rerun.main(["--log", "zero.csv", *GOOD[2:], "--worth", "0.01"]) == 0
-    assert rerun.main(["--log", "cancel.csv", *GOOD[2:], "--worth", "1"]) == 0  # no rate: 1 is one unit
+    assert (
+        rerun.main(["--log", "cancel.csv", *GOOD[2:], "--worth", "1"]) == 0
+    )  # no rate: 1 is one unit
     assert len(course) == 3
 
 
@@ -401,7 +496,9 @@ def test_names_that_look_like_options_are_left_as_they_are(course, tmp_path, cap
     assert rerun.main(["--log", path, "--segment", "target_cluster", "--outcome", "worth"]) == 2
     assert "n_clusters.csv, column worth, row 1: worth is not a number" in capsys.readouterr().err
     assert rerun.main(["--log", path, "--segment", "target_cluster", "--outcome", "seed"]) == 2
-    assert "n_clusters.csv lacks 'seed'; its columns are 'target_cluster'" in capsys.readouterr().err
+    assert (
+        "n_clusters.csv lacks 'seed'; its columns are 'target_cluster'" in capsys.readouterr().err
+    )
 
 
 def test_a_run_that_stops_midway_leaves_nothing(course, tmp_path, capsys, monkeypatch):
@@ -413,7 +510,10 @@ def test_a_run_that_stops_midway_leaves_nothing(course, tmp_path, capsys, monkey
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setattr(rerun, "execute", stops)
     assert rerun.main(GOOD) == 2
-    assert "06_segments.ipynb stopped and nothing was written. InputError: Mend row 2." in capsys.readouterr().err
+    assert (
+        "06_segments.ipynb stopped and nothing was written. InputError: Mend row 2."
+        in capsys.readouterr().err
+    )
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -433,7 +533,11 @@ def test_help_names_every_option_with_its_default(capsys):
         assert line, name
         default = rerun.DEFAULTS.get(name)
         if default is not None:
-            assert f"(default: {default:g})" in line[0] if name == "effect" else f"(default: {default})" in line[0]
+            assert (
+                f"(default: {default:g})" in line[0]
+                if name == "effect"
+                else f"(default: {default})" in line[0]
+            )
     assert "python -m helpers.rerun --log" in shown and "one row\nper user" in shown
     assert all(column in shown for column in data.COLUMNS)
     assert max(map(len, shown.splitlines())) <= 120
@@ -443,9 +547,16 @@ def test_help_names_every_option_with_its_default(capsys):
 
 
 def shown_texts(notebook) -> list[str]:
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    outputs = [
+        output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+    ]
     assert [output for output in outputs if output.output_type == "error"] == []
-    return [str(text) for output in outputs for text in (output.get("text"), *output.get("data", {}).values()) if text]
+    return [
+        str(text)
+        for output in outputs
+        for text in (output.get("text"), *output.get("data", {}).values())
+        if text
+    ]
 
 
 def agrees(notebook, line: str) -> bool:
@@ -464,9 +575,20 @@ def test_the_notebook_says_what_the_command_says(tmp_path, capsys, kind):
         table = make(sizes={GAIN: 400, LOSS: 400, "rest": 400, "tiny": 3})
         table.loc[table["place"] == "tiny", "group"] = ["control", "control", "treatment"]
     else:
-        table = make(share=0.9, kind="revenue").replace({"group": {"control": "A", "treatment": "B"}})
+        table = make(share=0.9, kind="revenue").replace(
+            {"group": {"control": "A", "treatment": "B"}}
+        )
         table = table.rename(columns={"group": "Gruppe 1"})
-        options += ["--group", "Gruppe 1", "--control", "A", "--control-share", "0.9", "--worth", "2.5"]
+        options += [
+            "--group",
+            "Gruppe 1",
+            "--control",
+            "A",
+            "--control-share",
+            "0.9",
+            "--worth",
+            "2.5",
+        ]
     path = save(table, tmp_path / "mein Log.csv")
     assert rerun.main(["--log", path, *options, "--out", str(tmp_path / "out put")]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
@@ -477,7 +599,11 @@ def test_the_notebook_says_what_the_command_says(tmp_path, capsys, kind):
     tested = [line for line in lines if LINE.match(line)]
     assert len(tested) == 3 and all(agrees(notebook, line) for line in tested)
     gain = next(line for line in tested if line.startswith(GAIN))
-    faults = [gain.replace(words.SHIP, words.HOLD), gain.replace(GAIN, LOSS), gain.replace("interval +", "interval -")]
+    faults = [
+        gain.replace(words.SHIP, words.HOLD),
+        gain.replace(GAIN, LOSS),
+        gain.replace("interval +", "interval -"),
+    ]
     assert not any(agrees(notebook, fault) for fault in faults)
     assert (f"tiny: {UNTESTED}" in lines) == (kind == "rate")
 
@@ -486,7 +612,13 @@ def test_the_notebook_says_what_the_command_says(tmp_path, capsys, kind):
 
 SHOW_TABLE = 'print(monday.assign(segment=monday.index.astype(str)).to_json(orient="records", double_precision=15))'
 ROLES = ("segment", "outcome", "group", "control")
-PLACES = {"segment": "place", "outcome": "y", "group": "group", "control": "control", "control_share": 0.5}
+PLACES = {
+    "segment": "place",
+    "outcome": "y",
+    "group": "group",
+    "control": "control",
+    "control_share": 0.5,
+}
 PLACES |= {"log_file": "log.csv", "worth": 0.01}
 SWAPPED = "the course's, arms swapped"
 
@@ -500,8 +632,12 @@ def forty_segments() -> pd.DataFrame:
 
 def refunds() -> pd.DataFrame:
     """Amounts on both sides of zero; nine in ten users are in arm A, which is control."""
-    log = make(sizes={GAIN: 900, LOSS: 900, "rest": 900, "small": 90}, share=0.9, kind="revenue", seed=3)
-    return log.assign(y=(log["y"] - 21).round(2)).replace({"group": {"control": "A", "treatment": "B"}})
+    log = make(
+        sizes={GAIN: 900, LOSS: 900, "rest": 900, "small": 90}, share=0.9, kind="revenue", seed=3
+    )
+    return log.assign(y=(log["y"] - 21).round(2)).replace(
+        {"group": {"control": "A", "treatment": "B"}}
+    )
 
 
 ODD_LOGS = {
@@ -519,7 +655,9 @@ def odd(tmp_path_factory):
     @cache
     def run(name: str) -> tuple[dict, tuple]:
         folder, (make_odd, knobs) = tmp_path_factory.mktemp("odd"), ODD_LOGS[name]
-        path = save(make_odd(), folder / "log.csv") if make_odd else data.FOLDER / "ab_test_data.csv"
+        path = (
+            save(make_odd(), folder / "log.csv") if make_odd else data.FOLDER / "ab_test_data.csv"
+        )
         knobs = knobs | {"log_file": path} if make_odd else knobs
         notebook = shipped()
         notebook.cells.append(nbformat.v4.new_code_cell(SHOW_TABLE))
@@ -550,13 +688,17 @@ def guard_odd(knobs: dict, said: tuple) -> None:
     log, tested = in_segments(knobs)
     rate = heterogeneity.is_rate(log[knobs["outcome"]])
     scale, unit = (100, "percentage points") if rate else (1, f"units of {knobs['outcome']}")
-    assert false_verdicts("\n".join(texts).replace(unit, "points")) == []  # in each log 1 point is worth having
+    assert (
+        false_verdicts("\n".join(texts).replace(unit, "points")) == []
+    )  # in each log 1 point is worth having
     for row in tested.itertuples():
         assert f"- {row.Index}: {words.verdict(row, knobs['worth'], unit, scale)}" in texts
     q = q_in_words(tested["t"] * tested["se"], tested["se"])
     assert any(text.startswith(q) for text in texts)
 
-    assert {row["segment"]: row["users"] for row in rows} == log[knobs["segment"]].value_counts().to_dict()
+    assert {row["segment"]: row["users"] for row in rows} == log[
+        knobs["segment"]
+    ].value_counts().to_dict()
     assert lies(lines, scale * knobs["worth"]) == []
     for row, line in zip(rows, lines, strict=True):
         if row["segment"] not in tested.index:
@@ -565,7 +707,9 @@ def guard_odd(knobs: dict, said: tuple) -> None:
         else:
             name, decision, lift, _, low, high = read(line)
             assert [row["segment"], row["decision"]] == [name, decision]
-            assert [row["lift"], row["low"], row["high"]] == pytest.approx([lift, low, high], abs=0.0051)
+            assert [row["lift"], row["low"], row["high"]] == pytest.approx(
+                [lift, low, high], abs=0.0051
+            )
 
 
 def with_faults(knobs: dict, said: tuple) -> dict[str, tuple]:
@@ -573,19 +717,29 @@ def with_faults(knobs: dict, said: tuple) -> dict[str, tuple]:
     texts, (first, *others), lines = said
     _, tested = in_segments(knobs)
     verdict = next(text for text in texts if text.startswith(f"- {first['segment']}: "))
-    q, raw_q = (q_in_words(lift, tested["se"]) for lift in (tested["t"] * tested["se"], tested["lift"]))
+    q, raw_q = (
+        q_in_words(lift, tested["se"]) for lift in (tested["t"] * tested["se"], tested["lift"])
+    )
     other = words.HOLD if first["decision"] == words.COLLECT else words.COLLECT
     false = "Treatment minus control is +1.00 points (interval -1.00 to +3.00, p = 0.3173). A clear gain; x"
     found = {
         "a false verdict": ([*texts, false], [first, *others], lines),
-        "a verdict forgotten": ([text for text in texts if text != verdict], [first, *others], lines),
+        "a verdict forgotten": (
+            [text for text in texts if text != verdict],
+            [first, *others],
+            lines,
+        ),
         "a segment forgotten": (texts, others, lines),
         "a segment forgotten, by the command too": (texts, others, lines[1:]),
         "another decision": (texts, [first | {"decision": other}, *others], lines),
         "another interval": (texts, [first | {"low": first["low"] + 0.02}, *others], lines),
     }
     if raw_q != q:  # the same for an outcome that is no rate
-        found["Q of the raw lifts"] = ([text.replace(q, raw_q) for text in texts], [first, *others], lines)
+        found["Q of the raw lifts"] = (
+            [text.replace(q, raw_q) for text in texts],
+            [first, *others],
+            lines,
+        )
     return found
 
 
@@ -604,8 +758,15 @@ def test_notebook_06_is_true_on_odd_logs(odd, name):
 def test_odd_logs_are_odd(odd):
     """Every decision is taken somewhere; segments too small are named; outcomes are below zero."""
     decisions = {name: [row["decision"] for row in odd(name)[1][1]] for name in ODD_LOGS}
-    assert decisions["forty segments"].count("not testable") == 5 and len(decisions["forty segments"]) == 40
-    assert set(decisions["forty segments"] + decisions["refunds"]) >= {words.SHIP, words.HOLD, words.COLLECT}
+    assert (
+        decisions["forty segments"].count("not testable") == 5
+        and len(decisions["forty segments"]) == 40
+    )
+    assert set(decisions["forty segments"] + decisions["refunds"]) >= {
+        words.SHIP,
+        words.HOLD,
+        words.COLLECT,
+    }
     assert refunds()["y"].lt(0).mean() > 0.3
     silent = forty_segments().query("place == 's22'")
     assert len(silent) == 90 and not silent["y"].any()
@@ -613,7 +774,9 @@ def test_odd_logs_are_odd(odd):
 
 def true_lifts(texts: list[str]) -> dict[str, float]:
     envelope = next(text for text in texts if text.startswith("True lifts: "))
-    found = re.findall(rf"([\w ]+?) ({NUMBER})(?:, | percentage points\.)", envelope.removeprefix("True lifts: "))
+    found = re.findall(
+        rf"([\w ]+?) ({NUMBER})(?:, | percentage points\.)", envelope.removeprefix("True lifts: ")
+    )
     return {name: float(lift) for name, lift in found}
 
 

@@ -24,17 +24,25 @@ from helpers import adjustment, experiment, heterogeneity, inference, scale
 from tests.test_behaviour import caught, share
 from tests.test_messages import guard_message
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ibis and Spark, about pandas 4
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # of ibis and Spark, about pandas 4
 CONNECTION = ibis.duckdb.connect()
 
 
 def make_log(n=6_000, seed=10):
     """Four segments, each with its own slope of y on before; 60 % of the users are in control."""
     rng = np.random.default_rng(seed)
-    segment, treated, before = rng.choice([10, 9, 2, 1], n), rng.random(n) < 0.4, rng.gamma(4, 10, n)
+    segment, treated, before = (
+        rng.choice([10, 9, 2, 1], n),
+        rng.random(n) < 0.4,
+        rng.gamma(4, 10, n),
+    )
     y = 0.1 * segment * before + rng.normal(0, 5, n) + treated * rng.normal(1, 3, n)
     group = np.where(treated, "treatment", "control")
-    return pd.DataFrame({"user": np.arange(n), "segment": segment, "group": group, "before": before, "y": y})
+    return pd.DataFrame(
+        {"user": np.arange(n), "segment": segment, "group": group, "before": before, "y": y}
+    )
 
 
 LOG = make_log()
@@ -76,7 +84,13 @@ def table(folder):
 
 # What memory gives
 
-ARMS = {"usual": ("control", "treatment"), "before": ("A", "0B"), "after": ("A", "b"), "0, 1": (0, 1), "1, 0": (1, 0)}
+ARMS = {
+    "usual": ("control", "treatment"),
+    "before": ("A", "0B"),
+    "after": ("A", "b"),
+    "0, 1": (0, 1),
+    "1, 0": (1, 0),
+}
 SHARES = {"confidence": 0.9, "control_share": 0.6}
 
 
@@ -90,7 +104,9 @@ def test_the_same_as_in_memory(tmp_path, source, arms):
         if source == "frame":
             log = table_of(frame)
         elif source == "folder":
-            log = scale.read_log(CONNECTION, write_parts(frame, tmp_path / frame["segment"].dtype.name))
+            log = scale.read_log(
+                CONNECTION, write_parts(frame, tmp_path / frame["segment"].dtype.name)
+            )
         else:
             frame.to_parquet(tmp_path / "log.parquet", index=False)
             log = scale.read_log(CONNECTION, str(tmp_path / "log.parquet"))
@@ -100,13 +116,17 @@ def test_the_same_as_in_memory(tmp_path, source, arms):
 def test_columns_may_have_any_name_and_arms_may_be_true_and_false():
     frame = LOG.rename(columns={"segment": "the plan", "y": "mean", "group": "Arm", "before": "n"})
     frame["Arm"] = frame["Arm"] == "treatment"
-    found = scale.compare_segments(table_of(frame), "the plan", "mean", "Arm", control=False, covariate="n")
+    found = scale.compare_segments(
+        table_of(frame), "the plan", "mean", "Arm", control=False, covariate="n"
+    )
     same(found, compare(table_of(LOG), "before").rename_axis("the plan"))
 
 
 FAULTY_SUMS = {
     "population variance": lambda t: t.mutate(var=t["var"] * (t["n"] - 1) / t["n"]),
-    "arms exchanged": lambda t: t.mutate(group=(t["group"] == "control").ifelse("treatment", "control")),
+    "arms exchanged": lambda t: t.mutate(
+        group=(t["group"] == "control").ifelse("treatment", "control")
+    ),
     "rows counted twice": lambda t: t.mutate(n=2 * t["n"]),
     "spread for variance": lambda t: t.mutate(var=t["var"].sqrt()),
     "a segment lost": lambda t: t.filter(t["segment"] != 9),
@@ -126,8 +146,12 @@ def test_zeros_and_ones_are_any_number_here():
     frame = LOG.assign(y=(LOG["y"] > LOG.groupby("segment")["y"].transform("median")).astype(int))
     found, rates = compare(table_of(frame)), in_memory(frame)
     for name, part in frame.groupby("segment"):
-        by_hand = inference.compare_means(*(part.loc[part["group"] == arm, "y"] for arm in experiment.ARMS))
-        assert found.loc[name].drop("ratio_p").tolist() == pytest.approx(list(asdict(by_hand).values()), rel=1e-9)
+        by_hand = inference.compare_means(
+            *(part.loc[part["group"] == arm, "y"] for arm in experiment.ARMS)
+        )
+        assert found.loc[name].drop("ratio_p").tolist() == pytest.approx(
+            list(asdict(by_hand).values()), rel=1e-9
+        )
     same(found[["lift", "ratio_p"]], rates[["lift", "ratio_p"]])
     gap = (found - rates)[["ci_low", "ci_high"]].div(rates["se"], axis=0)
     assert 0 < gap.abs().max(axis=None) < 0.02
@@ -151,7 +175,9 @@ def adjusted_by_hand(log, slope):
     for name, part in log.groupby("segment"):
         adjusted = part["y"] - slope(part) * (part["before"] - part["before"].mean())
         arms = [adjusted[part["group"] == arm] for arm in experiment.ARMS]
-        rows[name] = asdict(inference.compare_means(*arms)) | {"ratio_p": experiment.sample_ratio_p(*map(len, arms))}
+        rows[name] = asdict(inference.compare_means(*arms)) | {
+            "ratio_p": experiment.sample_ratio_p(*map(len, arms))
+        }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("segment")
 
 
@@ -177,8 +203,12 @@ def test_cuped_is_regression_adjustment(table):
     for name, part in LOG.groupby("segment"):
         fit = adjustment.compare_adjusted(part["y"], part["group"] == "treatment", part["before"])
         row = found.loc[name]
-        assert [row["lift"], row["mean_control"]] == pytest.approx([fit.lift, fit.mean_control], rel=1e-9)
-        assert [row["se"], row["ci_low"], row["ci_high"]] == pytest.approx([fit.se, fit.ci_low, fit.ci_high], rel=0.01)
+        assert [row["lift"], row["mean_control"]] == pytest.approx(
+            [fit.lift, fit.mean_control], rel=1e-9
+        )
+        assert [row["se"], row["ci_low"], row["ci_high"]] == pytest.approx(
+            [fit.se, fit.ci_low, fit.ci_high], rel=0.01
+        )
 
 
 CHANGES = {"shifted": lambda t: t["before"] + 1_000, "in cents": lambda t: t["before"] * -100}
@@ -201,7 +231,12 @@ def test_swapped_arms(table, covariate):
     there = compare(table, covariate, control_share=0.6)
     back = compare(table, covariate, control="treatment", control_share=0.4)
     assert there["relative_ci_low"].gt(-1).all()
-    mirrored = {"lift": -there["lift"], "t": -there["t"], "ci_low": -there["ci_high"], "ci_high": -there["ci_low"]}
+    mirrored = {
+        "lift": -there["lift"],
+        "t": -there["t"],
+        "ci_low": -there["ci_high"],
+        "ci_high": -there["ci_low"],
+    }
     for name, other in (("lift", "lift"), ("ci_low", "ci_high"), ("ci_high", "ci_low")):
         mirrored[f"relative_{name}"] = 1 / (1 + there[f"relative_{other}"]) - 1
     pairs = (experiment.ARMS, experiment.ARMS[::-1])
@@ -227,7 +262,12 @@ def experiments():
     treated, (before, noise) = rng.random((RUNS, USERS)) < 0.5, rng.normal(size=(2, RUNS, USERS))
     y = RHO * before + math.sqrt(1 - RHO**2) * noise + treated * TRUTH.to_numpy()[:, None]
     group = np.where(treated, "treatment", "control")
-    log = {"segment": np.arange(RUNS).repeat(USERS), "group": group.ravel(), "y": y.ravel(), "before": before.ravel()}
+    log = {
+        "segment": np.arange(RUNS).repeat(USERS),
+        "group": group.ravel(),
+        "y": y.ravel(),
+        "before": before.ravel(),
+    }
     log = table_of(pd.DataFrame(log))
     return [compare(log), compare(log, "before")]
 
@@ -236,7 +276,9 @@ def guard_promises(result):
     """5 % false alarms among the A/A experiments, and 95 % of all intervals hold the truth."""
     alarms = (result["ci_low"] > 0) | (result["ci_high"] < 0)
     assert abs(share(alarms[TRUTH == 0]) - 0.05) <= band(RUNS // 2)
-    assert abs(share((result["ci_low"] <= TRUTH) & (result["ci_high"] >= TRUTH)) - 0.95) <= band(RUNS)
+    assert abs(share((result["ci_low"] <= TRUTH) & (result["ci_high"] >= TRUTH)) - 0.95) <= band(
+        RUNS
+    )
 
 
 def test_promises_of_the_plain_and_the_adjusted_test(experiments):
@@ -250,7 +292,10 @@ def test_broken_promises_are_caught(experiments):
     """Half of the adjustment: the lift of one test with the width of the other."""
     for centre, width in (experiments, experiments[::-1]):
         half = (width["ci_high"] - width["ci_low"]) / 2
-        caught(guard_promises, pd.DataFrame({"ci_low": centre["lift"] - half, "ci_high": centre["lift"] + half}))
+        caught(
+            guard_promises,
+            pd.DataFrame({"ci_low": centre["lift"] - half, "ci_high": centre["lift"] + half}),
+        )
 
 
 def test_a_covariate_narrows_the_interval(experiments):
@@ -273,7 +318,9 @@ def naive_sums(log, segment, outcome):
 def guard_shift(sums, table, shift=1e9):
     """An outcome 1,000,000,000 higher has the same spread, and a mean that much higher."""
     logs = (table, table.mutate(y=table["y"] + shift))
-    there, far = (sums(log, "segment", "y").execute().sort_values(["segment", "group"]) for log in logs)
+    there, far = (
+        sums(log, "segment", "y").execute().sort_values(["segment", "group"]) for log in logs
+    )
     assert far["var"].tolist() == pytest.approx(there["var"].tolist(), rel=1e-6)
     assert (far["mean"] - shift).tolist() == pytest.approx(there["mean"].tolist(), abs=1e-5)
 
@@ -288,7 +335,9 @@ def test_lifts_far_from_zero(table):
     far = table.mutate(y=table["y"] + 1e9, before=table["before"] + 1e9)
     for covariate in (None, "before"):
         there, shifted = compare(table, covariate), compare(far, covariate)
-        assert shifted["lift"].tolist() == pytest.approx(there["lift"].tolist(), abs=1e-4 * there["se"].min())
+        assert shifted["lift"].tolist() == pytest.approx(
+            there["lift"].tolist(), abs=1e-4 * there["se"].min()
+        )
         same(shifted.filter(regex="^s[ed]"), there.filter(regex="^s[ed]"), rtol=1e-6)
 
 
@@ -315,16 +364,39 @@ KINDS = {"int64": 1, "float32": 0.5, "decimal(9, 2)": 0.25, "boolean": 1}
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sums_are_an_expression_for_every_type_of_number(kind):
-    log = ibis.table({"segment": "string", "group": "string", "y": kind, "before": kind}, name="log")
+    log = ibis.table(
+        {"segment": "string", "group": "string", "y": kind, "before": kind}, name="log"
+    )
     expression = scale.sums(log, "segment", "y", covariate="before")
-    assert expression.columns == ("segment", "group", "n", "blanks", "mean", "var", "mean_x", "var_x", "cov")
-    assert scale.sums(log, "segment", "y").columns == ("segment", "group", "n", "blanks", "mean", "var")
+    assert expression.columns == (
+        "segment",
+        "group",
+        "n",
+        "blanks",
+        "mean",
+        "var",
+        "mean_x",
+        "var_x",
+        "cov",
+    )
+    assert scale.sums(log, "segment", "y").columns == (
+        "segment",
+        "group",
+        "n",
+        "blanks",
+        "mean",
+        "var",
+    )
     for engine in ("duckdb", "postgres", "trino"):
         sql = str(ibis.to_sql(expression, dialect=engine)).upper()
         assert sql.count("GROUP BY") == sql.count("SELECT") == 1
-    frame = LOG.assign(y=np.floor(LOG["y"] / KINDS[kind]) % 2 * KINDS[kind], before=LOG["user"] % 2 * KINDS[kind])
+    frame = LOG.assign(
+        y=np.floor(LOG["y"] / KINDS[kind]) % 2 * KINDS[kind], before=LOG["user"] % 2 * KINDS[kind]
+    )
     table = table_of(frame)
-    found = compare(table.mutate(y=table["y"].cast(kind), before=table["before"].cast(kind)), "before")
+    found = compare(
+        table.mutate(y=table["y"].cast(kind), before=table["before"].cast(kind)), "before"
+    )
     same(found, compare(table, "before"))
     assert found["sd_control"].gt(0).all()
 
@@ -336,13 +408,17 @@ def test_columns_may_have_any_name(table, name):
     for role in ("segment", "group"):
         other = {"segment": "other_1", "group": "other_2"} | {role: name}
         log = table.rename({new: old for old, new in other.items()})
-        found = scale.compare_segments(log, other["segment"], "y", other["group"], covariate="before")
+        found = scale.compare_segments(
+            log, other["segment"], "y", other["group"], covariate="before"
+        )
         np.testing.assert_allclose(found.to_numpy(float), expected.astype(float), rtol=1e-9)
 
 
 def test_the_log_is_read_once(monkeypatch, table):
     asked, execute = [], ibis.Table.execute
-    monkeypatch.setattr(ibis.Table, "execute", lambda t, *a, **k: asked.append(t) or execute(t, *a, **k))
+    monkeypatch.setattr(
+        ibis.Table, "execute", lambda t, *a, **k: asked.append(t) or execute(t, *a, **k)
+    )
     scale.sums(table, "segment", "y")
     assert asked == []
     compare(table, "before")
@@ -367,9 +443,14 @@ def test_bad_file(tmp_path, folder, fault, alone):
     content, *said = BAD_FILES[fault]
     good, connection = (folder / "part-0.parquet").read_bytes(), ibis.duckdb.connect()
     if content is not None:
-        (tmp_path / "bad.parquet").write_bytes(content if isinstance(content, bytes) else good[content])
+        (tmp_path / "bad.parquet").write_bytes(
+            content if isinstance(content, bytes) else good[content]
+        )
         (tmp_path / "a.parquet").write_bytes(good)
-    before, name = sorted(tmp_path.iterdir()), "bad.parquet" if alone or content is not None else "*.parquet"
+    before, name = (
+        sorted(tmp_path.iterdir()),
+        "bad.parquet" if alone or content is not None else "*.parquet",
+    )
     path = tmp_path / name if alone else tmp_path
     guard_message(lambda: scale.read_log(connection, path), name, *said, "Copy or write it again")
     assert sorted(tmp_path.iterdir()) == before
@@ -434,15 +515,38 @@ def same_log(t):
 
 CUPED = {"covariate": "before"}
 BLANK = ("blank or infinite", "segment, group, y", "Mend them")
-EMPTY, ONE = ("Segment 9", "no row in one of the arms", "wider segments"), ("Segment 9", "n = 1", "at least two")
+EMPTY, ONE = (
+    ("Segment 9", "no row in one of the arms", "wider segments"),
+    ("Segment 9", "n = 1", "at least two"),
+)
 FLAT, FEW = ("Segment", "arm varies"), ("Segment 9", "below 20 rows", "Leave before out")
 BAD_CALLS = {
-    "missing column": (same_log, {"outcome": "shoes"}, "lacks shoes", "user, segment, group, before, y"),
+    "missing column": (
+        same_log,
+        {"outcome": "shoes"},
+        "lacks shoes",
+        "user, segment, group, before, y",
+    ),
     "missing columns": (same_log, {"segment": "plan", "covariate": "age"}, "lacks plan, age"),
-    "same column twice": (same_log, {"covariate": "y"}, "segment, group, y, y", "a different one for each purpose"),
+    "same column twice": (
+        same_log,
+        {"covariate": "y"},
+        "segment, group, y, y",
+        "a different one for each purpose",
+    ),
     "outcome as segment": (same_log, {"segment": "y"}, "y, group, y", "a different one"),
-    "text outcome": (lambda t: t.mutate(y=t["y"].cast("string")), {}, "Column y holds string", "must be numbers"),
-    "text covariate": (lambda t: t.mutate(before=t["group"]), CUPED, "Column before holds string", "must be numbers"),
+    "text outcome": (
+        lambda t: t.mutate(y=t["y"].cast("string")),
+        {},
+        "Column y holds string",
+        "must be numbers",
+    ),
+    "text covariate": (
+        lambda t: t.mutate(before=t["group"]),
+        CUPED,
+        "Column before holds string",
+        "must be numbers",
+    ),
     "null outcome": (one_user("y", ibis.null("float64")), {}, *BLANK),
     "null outcome, CUPED": (one_user("y", ibis.null("float64")), CUPED, *BLANK),
     "null covariate": (one_user("before", ibis.null("float64")), CUPED, *BLANK, "before"),
@@ -453,24 +557,59 @@ BAD_CALLS = {
     "infinite outcome": (one_user("y", math.inf), {}, *BLANK),
     "infinite outcome, CUPED": (one_user("y", -math.inf), CUPED, *BLANK),
     "infinite covariate": (one_user("before", -math.inf), CUPED, *BLANK, "before"),
-    "three arms": (one_user("group", "test"), {}, "'control', 'test', 'treatment'", "there must be two"),
-    "one arm": (lambda t: t.filter(t["group"] == "control"), {}, "['control']", "there must be two"),
-    "control misspelt": (same_log, {"control": "Control"}, "['control', 'treatment']", "control is 'Control'"),
-    "arms are numbers": (lambda t: t.mutate(group=t["user"] % 2), {"control": "0"}, "are [0, 1]", "control is '0'"),
-    "empty log": (lambda t: t.filter(t["user"] < 0), {}, "The arms in group are []", "there must be two"),
+    "three arms": (
+        one_user("group", "test"),
+        {},
+        "'control', 'test', 'treatment'",
+        "there must be two",
+    ),
+    "one arm": (
+        lambda t: t.filter(t["group"] == "control"),
+        {},
+        "['control']",
+        "there must be two",
+    ),
+    "control misspelt": (
+        same_log,
+        {"control": "Control"},
+        "['control', 'treatment']",
+        "control is 'Control'",
+    ),
+    "arms are numbers": (
+        lambda t: t.mutate(group=t["user"] % 2),
+        {"control": "0"},
+        "are [0, 1]",
+        "control is '0'",
+    ),
+    "empty log": (
+        lambda t: t.filter(t["user"] < 0),
+        {},
+        "The arms in group are []",
+        "there must be two",
+    ),
     "no control": (left_of(9, "control", 0), {}, *EMPTY),
     "no treatment": (left_of(9, "treatment", 0), CUPED, *EMPTY),
     "control of one": (left_of(9, "control", 1), {}, *ONE, "control arm"),
     "treatment of one": (left_of(9, "treatment", 1), {}, *ONE, "treatment arm"),
     "few for CUPED": (left_of(9, "control", 19), CUPED, *FEW),
     "treatment of one, CUPED": (left_of(9, "treatment", 1), CUPED, *FEW),
-    "microseconds": (lambda t: t.mutate(y=t["y"] + 1.7e15), {}, "y is too large", "Subtract 1.7e+15 first"),
+    "microseconds": (
+        lambda t: t.mutate(y=t["y"] + 1.7e15),
+        {},
+        "y is too large",
+        "Subtract 1.7e+15 first",
+    ),
     "no Ibis table": (lambda t: LOG, {}, "The log is a DataFrame", "give an Ibis table"),
     "no variation": (lambda t: t.mutate(y=ibis.literal(0.1)), {}, "Segment 1:", *FLAT),
-    "no variation in one": (lambda t: t.mutate(y=(t["segment"] == 9).ifelse(0.1, t["y"])), {}, "Segment 9:", *FLAT),
+    "no variation in one": (
+        lambda t: t.mutate(y=(t["segment"] == 9).ifelse(0.1, t["y"])),
+        {},
+        "Segment 9:",
+        *FLAT,
+    ),
     "confidence": (same_log, {"confidence": 2}, "confidence is 2", "such as 0.95"),
     "share": (same_log, {"control_share": 0}, "share is 0", "between 0 and 1"),
-}  # fmt: skip
+}
 
 
 def guard_call(table, fault):
@@ -502,7 +641,10 @@ def test_a_lenient_table_is_caught(monkeypatch, table):
         guard_call(table, "null outcome")
 
 
-OTHER_COLUMNS = {"column missing": lambda t: t.drop(columns="y"), "text": lambda t: t.assign(y="old")}
+OTHER_COLUMNS = {
+    "column missing": lambda t: t.drop(columns="y"),
+    "text": lambda t: t.assign(y="old"),
+}
 
 
 @pytest.mark.parametrize("fault", OTHER_COLUMNS)
@@ -533,7 +675,9 @@ def need(package, java=17, must_run=None):
         outcome(f"needs Java 17 or newer, found {java or 'none'}: install OpenJDK 17")
 
 
-@pytest.mark.parametrize(("must_run", "outcome"), [("", pytest.skip), ("0", pytest.skip), ("1", pytest.fail)])
+@pytest.mark.parametrize(
+    ("must_run", "outcome"), [("", pytest.skip), ("0", pytest.skip), ("1", pytest.fail)]
+)
 def test_a_missing_engine_is_skipped_aloud_or_fails(monkeypatch, must_run, outcome):
     need("ibis", 17, must_run)
     with pytest.raises(outcome.Exception, match="no_such_engine: make scale"):
@@ -546,13 +690,20 @@ def test_a_missing_engine_is_skipped_aloud_or_fails(monkeypatch, must_run, outco
         need("no_such_engine")
 
 
-SAYS = {'openjdk version "17.0.15"': 17, 'java version "1.8.0_392"': 1, 'openjdk version "25" x': 25, "not found": 0}
+SAYS = {
+    'openjdk version "17.0.15"': 17,
+    'java version "1.8.0_392"': 1,
+    'openjdk version "25" x': 25,
+    "not found": 0,
+}
 
 
 @pytest.mark.parametrize("said", SAYS)
 def test_java_version(monkeypatch, said):
     monkeypatch.setattr(shutil, "which", lambda name, path: name)
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, "", said))
+    monkeypatch.setattr(
+        subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, "", said)
+    )
     assert java_version() == SAYS[said]
     monkeypatch.setattr(shutil, "which", lambda name, path: None)
     assert java_version() == 0
@@ -588,9 +739,16 @@ def test_spark_gives_what_duckdb_gives(spark, table, covariate):
 
 
 ON_SPARK = (
-    "null outcome", "null group", "nan covariate", "infinite outcome", "infinite covariate", "three arms",
-    "no control", "treatment of one", "no variation in one",
-)  # fmt: skip
+    "null outcome",
+    "null group",
+    "nan covariate",
+    "infinite outcome",
+    "infinite covariate",
+    "three arms",
+    "no control",
+    "treatment of one",
+    "no variation in one",
+)
 
 
 @pytest.mark.parametrize("fault", ON_SPARK)
@@ -621,19 +779,29 @@ def tea_tasting(table, segment, *columns):
 
 
 NAMES = {
-    "mean_control": "control", "mean_treatment": "treatment", "lift": "effect_size", "ci_low": "effect_size_ci_lower",
-    "ci_high": "effect_size_ci_upper", "t": "statistic", "p_value": "pvalue", "relative_lift": "rel_effect_size",
-}  # fmt: skip
+    "mean_control": "control",
+    "mean_treatment": "treatment",
+    "lift": "effect_size",
+    "ci_low": "effect_size_ci_lower",
+    "ci_high": "effect_size_ci_upper",
+    "t": "statistic",
+    "p_value": "pvalue",
+    "relative_lift": "rel_effect_size",
+}
 
 
 def test_tea_tasting_gives_the_same(table):
     """All but the relative interval: theirs is by the delta method on the logarithm, ours Fieller's."""
     for segment, row in compare(table).iterrows():
         theirs = tea_tasting(table, segment, "y")
-        assert row[list(NAMES)].tolist() == pytest.approx([getattr(theirs, name) for name in NAMES.values()], rel=1e-9)
+        assert row[list(NAMES)].tolist() == pytest.approx(
+            [getattr(theirs, name) for name in NAMES.values()], rel=1e-9
+        )
         width = row["relative_ci_high"] - row["relative_ci_low"]
         ends = theirs.rel_effect_size_ci_lower, theirs.rel_effect_size_ci_upper
-        assert [row["relative_ci_low"], row["relative_ci_high"]] == pytest.approx(ends, abs=0.01 * width)
+        assert [row["relative_ci_low"], row["relative_ci_high"]] == pytest.approx(
+            ends, abs=0.01 * width
+        )
 
 
 def test_tea_tasting_adjusts_with_another_slope(table):
@@ -643,4 +811,6 @@ def test_tea_tasting_adjusts_with_another_slope(table):
         theirs = tea_tasting(table, segment, "y", "before")
         found = [getattr(theirs, name) for name in NAMES.values()]
         assert by_hand.loc[segment, list(NAMES)].tolist() == pytest.approx(found, rel=1e-9)
-        assert row[["lift", "ci_low", "ci_high"]].tolist() == pytest.approx(found[2:5], abs=0.02 * row["se"])
+        assert row[["lift", "ci_low", "ci_high"]].tolist() == pytest.approx(
+            found[2:5], abs=0.02 * row["se"]
+        )

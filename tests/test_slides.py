@@ -49,7 +49,10 @@ def text(words):
 
 
 FIGURE = new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": '2 "b"'}})
-FOLDED = new_output("display_data", {"text/html": "<details><summary>Show the answer</summary><p>Six.</p></details>"})
+FOLDED = new_output(
+    "display_data",
+    {"text/html": "<details><summary>Show the answer</summary><p>Six.</p></details>"},
+)
 SMALL = new_notebook(
     cells=[
         new_markdown_cell("# 01 A title?\nIt costs $5, *not* $3. See [02](02_other.ipynb)."),
@@ -57,7 +60,9 @@ SMALL = new_notebook(
         code("import numpy as np\n\nplots.use_style()"),
         new_markdown_cell("Before.\n\n## A section\n**Predict, then see.** How many?"),
         code('predict("01-n", ..., ...)  # from 0 to 9'),
-        code('check_seed(seed)\nn = 6\nwords.say(f"It is {n}.")\nreveal("01-n", n)', text("It is 6.")),
+        code(
+            'check_seed(seed)\nn = 6\nwords.say(f"It is {n}.")\nreveal("01-n", n)', text("It is 6.")
+        ),
         new_markdown_cell("### A part\n| one | more |\n|---|---|\n| 1 | 2 |"),
         code('label = f"{n} of them"'),
         code(
@@ -66,7 +71,9 @@ SMALL = new_notebook(
             new_output("stream", name="stdout", text='Figure: 2 "b"\n'),
             metadata={"jupyter": {"source_hidden": True}},
         ),
-        new_markdown_cell("## Questions\n1. How many?\n\n<details><summary>Hint</summary>\n\nCount.\n\n</details>"),
+        new_markdown_cell(
+            "## Questions\n1. How many?\n\n<details><summary>Hint</summary>\n\nCount.\n\n</details>"
+        ),
         code('right = 6\nwords.answer("Six.")', FOLDED),
         code('answer = ...\ncheck("01-n", answer)', text("**Open.**")),
     ]
@@ -138,12 +145,19 @@ def test_a_request_is_caught(planted):
 
 
 def test_a_link_to_click_is_no_request():
-    assert requests('<a href="https://example.org">there</a><style>/* https://example.org */</style>') == []
+    assert (
+        requests('<a href="https://example.org">there</a><style>/* https://example.org */</style>')
+        == []
+    )
 
 
 def formulas(notebook):
     """Formulas in prose or in what is shown as prose: decks come without MathJax, which is larger than all of them."""
-    shown = [output.data["text/markdown"] for output in outputs(notebook) if "text/markdown" in output.get("data", {})]
+    shown = [
+        output.data["text/markdown"]
+        for output in outputs(notebook)
+        if "text/markdown" in output.get("data", {})
+    ]
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     plain = [re.sub(r"`[^`]*`", "", words) for words in prose + shown]
     formula = re.compile(r"\$\$|\\[([]|\\begin\{|(?<![\\$])\$(?=\S)[^$\n]*[\\^_=][^$\n]*\$")
@@ -156,7 +170,9 @@ def test_no_notebook_has_formulas(name):
     assert "mathjax" not in re.sub("(mathjax|tex2jax)_ignore", "", deck(name)).lower()
 
 
-@pytest.mark.parametrize("formula", ["so $x_1$ is", "$$a + b$$", r"\(a\)", r"\begin{align}", r"$\bar y$"])
+@pytest.mark.parametrize(
+    "formula", ["so $x_1$ is", "$$a + b$$", r"\(a\)", r"\begin{align}", r"$\bar y$"]
+)
 def test_a_formula_is_caught(formula):
     assert formulas(SMALL) == []
     assert formulas(small(cell_0={"source": formula})) == [formula]
@@ -166,7 +182,10 @@ def test_a_formula_is_caught(formula):
 def test_a_dollar_stays_a_dollar():
     first = soup(SMALL_DECK).section
     assert "It costs $5, not $3." in first.get_text() and first.em.get_text() == "not"
-    assert "costs $5" in soup(slides.render(small(cell_5={"outputs": [text(r"It costs \$5.")]}))).get_text()
+    assert (
+        "costs $5"
+        in soup(slides.render(small(cell_5={"outputs": [text(r"It costs \$5.")]}))).get_text()
+    )
 
 
 def test_reveal_is_the_published_one():
@@ -177,7 +196,9 @@ def test_reveal_is_the_published_one():
     }
     files = {name: (slides.ROOT / "tools/deck" / name).read_bytes() for name in sums}
     assert {name: hashlib.sha256(content).hexdigest() for name, content in files.items()} == sums
-    assert "Permission is hereby granted" in (slides.ROOT / "tools/deck/LICENSE.reveal").read_text("utf-8")
+    assert "Permission is hereby granted" in (slides.ROOT / "tools/deck/LICENSE.reveal").read_text(
+        "utf-8"
+    )
 
 
 # What is in a deck
@@ -193,12 +214,16 @@ def missing(notebook, html):
     headings = [plain(title) for title in re.findall(r"^#{1,3} (.+)", prose, flags=re.MULTILINE)]
     there = [plain(heading.get_text()) for heading in soup(html).find_all(["h1", "h2", "h3"])]
     found = [] if headings == there else [f"headings {there}"]
-    images = {(image["src"].partition(",")[2], image["alt"]) for image in soup(html).find_all("img")}
+    images = {
+        (image["src"].partition(",")[2], image["alt"]) for image in soup(html).find_all("img")
+    }
     for output in outputs(notebook):
         if png := output.get("data", {}).get("image/png"):
             alt = output.metadata["image/png"]["alt"]
             found += [] if alt and (png.replace("\n", ""), alt) in images else [f"figure {alt}"]
-    tables = sum("<table" in output.get("data", {}).get("text/html", "") for output in outputs(notebook))
+    tables = sum(
+        "<table" in output.get("data", {}).get("text/html", "") for output in outputs(notebook)
+    )
     tables += len(re.findall(r"^\|[ |:-]+\|$", prose, flags=re.MULTILINE))
     return found + ([] if len(soup(html).find_all("table")) == tables else ["a table"])
 
@@ -227,9 +252,8 @@ def test_a_missing_part_is_caught(old, new, fault):
 def noise(html):
     """Set-up, and code that words, draws or checks input: nothing for a class."""
     shown = soup(html).main.get_text()
-    calls = (
-        r"plots\.(?:use_style|show)\(|plt\.subplots\(|words\.answer\(|reveal\(|^import \w+$|Figure: |^answer = \.\.\."
-    )
+    calls = r"plots\.(?:use_style|show)\(|plt\.subplots\(|words\.answer\(|reveal\("
+    calls += r"|^import \w+$|Figure: |^answer = \.\.\."
     return re.findall(calls, shown, flags=re.MULTILINE)
 
 
@@ -267,7 +291,10 @@ def test_code_is_shown_without_its_asides():
         ("x = 1\nwords.say(\n    'a',\n    'b',\n)\ny = 2", "x = 1\ny = 2"),
         ("if x:\n    words.say('a')\nelse:\n    words.say('b')", ""),
         ("if x:\n    y = 1\n    words.say('a')", "if x:\n    y = 1"),
-        ("if x:\n    y = 1\nelse:\n    words.say('a')", "if x:\n    y = 1\nelse:\n    words.say('a')"),
+        (
+            "if x:\n    y = 1\nelse:\n    words.say('a')",
+            "if x:\n    y = 1\nelse:\n    words.say('a')",
+        ),
         ("for k in ks:\n    words.say(k)\nks", "ks"),
         ("if n < 2:\n    raise InputError('few')\nn", "n"),
         ("both = (f'{n} a', 'b')\nwords.say(*both)", ""),
@@ -289,7 +316,9 @@ def test_code_that_others_need_stays():
 
 
 def test_a_cell_too_high_for_a_slide_is_shown_on_two():
-    table = new_output("execute_result", {"text/html": "<table>" + "<tr><td>1</td></tr>" * 12 + "</table>"})
+    table = new_output(
+        "execute_result", {"text/html": "<table>" + "<tr><td>1</td></tr>" * 12 + "</table>"}
+    )
     long = small(cell_5={"source": "x = 1\n" * 14 + "x", "outputs": [table]})
     sections = soup(slides.render(long)).select("section > section")
     [first] = [i for i, section in enumerate(sections) if "x = 1" in section.get_text()]
@@ -352,11 +381,17 @@ def unfolded(notebook, html):
     wanted = sum(part.count("<details") for part in stored_parts)
     found = [] if len(folded) == wanted else [f"{len(folded)} of {wanted} folded parts"]
     found += ["an open answer" for part in folded if part.has_attr("open") or not part.summary]
-    answers = [part.get_text().removeprefix(part.summary.get_text()).strip() for part in folded if part.summary]
+    answers = [
+        part.get_text().removeprefix(part.summary.get_text()).strip()
+        for part in folded
+        if part.summary
+    ]
     for part in folded:
         part.decompose()
     rest = page.main.get_text()
-    return found + [f"in the open: {answer[:40]}" for answer in answers if answer and answer in rest]
+    return found + [
+        f"in the open: {answer[:40]}" for answer in answers if answer and answer in rest
+    ]
 
 
 @each_notebook
@@ -388,10 +423,16 @@ def tag_faults(tag, notebook):
     tag(twice)
     nbformat.validate(twice)
     kinds = slides.own_types(once)
-    found = [] if kinds[0] == "slide" and set(kinds) <= {"slide", "subslide", "-", "skip"} else [f"tags {kinds}"]
+    found = (
+        []
+        if kinds[0] == "slide" and set(kinds) <= {"slide", "subslide", "-", "skip"}
+        else [f"tags {kinds}"]
+    )
     found += [] if once == twice else ["other tags the second time"]
     stored_kinds = slides.own_types(notebook)
-    return found + ([] if stored_kinds == kinds or not any(stored_kinds) else ["stored tags are others"])
+    return found + (
+        [] if stored_kinds == kinds or not any(stored_kinds) else ["stored tags are others"]
+    )
 
 
 @each_notebook
@@ -423,7 +464,12 @@ def test_strange_tags_are_caught():
 
 
 def test_a_long_text_goes_on_to_the_next_slide():
-    long = new_notebook(cells=[new_markdown_cell("# 01 Long?"), *(new_markdown_cell("word " * 150) for _ in range(3))])
+    long = new_notebook(
+        cells=[
+            new_markdown_cell("# 01 Long?"),
+            *(new_markdown_cell("word " * 150) for _ in range(3)),
+        ]
+    )
     assert slides.own_types(retagged(long, None)) == ["slide", "-", "subslide", "subslide"]
 
 
@@ -461,16 +507,28 @@ def test_without_a_name_it_is_all(tmp_path, monkeypatch):
         (None, "mine.ipynb: there is no such notebook. Give a number from 01 to"),
         ("{", "mine.ipynb is no notebook (NotJSONError"),
         ("[]", "mine.ipynb is no notebook"),
-        ('{"cells": 5, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "mine.ipynb is no notebook"),
+        (
+            '{"cells": 5, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+            "mine.ipynb is no notebook",
+        ),
         (
             nbformat.writes(SMALL).replace('"source"', '"sauce"', 1),
             "mine.ipynb is no notebook (<NotebookValidationError",
         ),
-        (nbformat.writes(small(cell_5={"execution_count": None, "outputs": []})), "code cell 4 was not run"),
+        (
+            nbformat.writes(small(cell_5={"execution_count": None, "outputs": []})),
+            "code cell 4 was not run",
+        ),
         (nbformat.writes(new_notebook()), "mine.ipynb: it cannot be shown as slides (ValueError"),
-        (nbformat.writes(small(cell_5={"metadata": {"slideshow": 5}})), "cannot be shown as slides (TypeError"),
+        (
+            nbformat.writes(small(cell_5={"metadata": {"slideshow": 5}})),
+            "cannot be shown as slides (TypeError",
+        ),
         (nbformat.writes(SMALL).replace(PIXEL, "AAAA"), "mine.ipynb: a stored picture is no PNG"),
-        (nbformat.writes(SMALL).replace(PIXEL, PIXEL[:20] + "A" * 40), "cannot be shown as slides (ZeroDivisionError"),
+        (
+            nbformat.writes(SMALL).replace(PIXEL, PIXEL[:20] + "A" * 40),
+            "cannot be shown as slides (ZeroDivisionError",
+        ),
     ],
 )
 def test_bad_input_writes_nothing(tmp_path, capsys, content, said):
@@ -519,11 +577,19 @@ def test_two_notebooks_with_one_name_are_refused(quick, tmp_path, monkeypatch, c
     for folder in ("autumn/group", "spring/group"):
         (tmp_path / folder).mkdir(parents=True)
         nbformat.write(SMALL, tmp_path / folder / "01_small.ipynb")
-    one, other = (str(tmp_path / folder / "group/01_small.ipynb") for folder in ("autumn", "spring"))
+    one, other = (
+        str(tmp_path / folder / "group/01_small.ipynb") for folder in ("autumn", "spring")
+    )
     assert slides.main([one, other], tmp_path / "slides") == 2
     said = f"tools.slides: {one} and {other} would both be group-01_small.html. Rename the folder of one. Nothing was"
     assert capsys.readouterr().err.startswith(said) and not (tmp_path / "slides").exists()
-    again = ["3", "03_t_test", str(rerun.ROOT / "notebooks/03_t_test.ipynb"), one, "~/autumn/group/01_small.ipynb"]
+    again = [
+        "3",
+        "03_t_test",
+        str(rerun.ROOT / "notebooks/03_t_test.ipynb"),
+        one,
+        "~/autumn/group/01_small.ipynb",
+    ]
     assert slides.main(again, tmp_path / "slides") == 0
     written = sorted(path.name for path in (tmp_path / "slides").iterdir())
     assert written == ["03_t_test.html", "group-01_small.html"]
@@ -531,7 +597,9 @@ def test_two_notebooks_with_one_name_are_refused(quick, tmp_path, monkeypatch, c
 
 # In a browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 WALK = """<script>
 addEventListener("load", () => setTimeout(() => {
   const heading = document.querySelector("section.present h1"), box = heading?.getBoundingClientRect();
@@ -556,10 +624,19 @@ def walked(html, folder):
         pytest.skip("needs chromium (on Debian: apt-get install chromium)")
     path = folder / "deck.html"
     path.write_text(html.replace("</body>", WALK), encoding="utf-8")
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1280,720"]
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--window-size=1280,720",
+    ]
     command += [f"--user-data-dir={folder / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND"]
     command += ["--virtual-time-budget=5000", "--dump-dom", path.as_uri()]
-    page = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=100, check=True).stdout
+    page = subprocess.run(
+        command, capture_output=True, encoding="utf-8", timeout=100, check=True
+    ).stdout
     return json.loads(soup(page).html["data-report"])
 
 
@@ -569,16 +646,22 @@ def test_a_deck_in_a_browser(tmp_path, name):
     assert report["ready"] and report["seen"] and report["last"]
     assert report["slides"] == len(soup(deck(name)).select("section > section"))
     assert report["asked"] == [] and report["wide"] == []
-    assert len(report["high"]) <= 0.05 * report["slides"]  # they scroll; how many depends on the machine's fonts
+    assert (
+        len(report["high"]) <= 0.05 * report["slides"]
+    )  # they scroll; how many depends on the machine's fonts
 
 
 def test_the_browser_sees_faults(tmp_path):
-    planted = SMALL_DECK.replace("<h3>", '<img src="http://example.org/a.png" alt=""><p class="huge">x</p><h3>')
+    planted = SMALL_DECK.replace(
+        "<h3>", '<img src="http://example.org/a.png" alt=""><p class="huge">x</p><h3>'
+    )
     huge = "p.huge { width: 2000px; height: 2000px }</style>"
     report = walked(planted.replace("</style>", huge, 1), tmp_path)
     assert report["seen"] and report["asked"] == ["http://example.org/a.png"]
     assert report["high"] == report["wide"] == [4]
-    assert not walked(planted.replace("</style>", "main { display: none }</style>", 1), tmp_path)["seen"]
+    assert not walked(planted.replace("</style>", "main { display: none }</style>", 1), tmp_path)[
+        "seen"
+    ]
 
 
 def test_help_is_not_a_notebook(capsys):

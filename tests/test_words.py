@@ -11,16 +11,31 @@ from hypothesis import strategies as st
 
 from helpers import words
 from helpers.inference import compare_means_from_stats, compare_rates
-from helpers.words import COLLECT, GAIN, HOLD, LOSS, OPEN, SHIP, TOO_SMALL, decision, verdict, verdict_label
+from helpers.words import (
+    COLLECT,
+    GAIN,
+    HOLD,
+    LOSS,
+    OPEN,
+    SHIP,
+    TOO_SMALL,
+    decision,
+    verdict,
+    verdict_label,
+)
 
-STEADY = settings(deadline=None, derandomize=True, database=None, max_examples=300, phases=[Phase.generate])
+STEADY = settings(
+    deadline=None, derandomize=True, database=None, max_examples=300, phases=[Phase.generate]
+)
 TINY = 1e-9
 
 
 def result(low, high, p_value=0.2):
     """A comparison with this interval for the lift."""
     base = compare_means_from_stats(10, 1, 20, 11, 1, 20)
-    return dataclasses.replace(base, lift=(low + high) / 2, ci_low=low, ci_high=high, p_value=p_value)
+    return dataclasses.replace(
+        base, lift=(low + high) / 2, ci_low=low, ci_high=high, p_value=p_value
+    )
 
 
 # Verdicts
@@ -33,7 +48,13 @@ VERDICTS = [
     (0.2, 1, 1, GAIN, "whether it reaches the 1.00 points worth having is still open"),
     (0.2, 0.8, 1, GAIN, "too small to be worth having: the whole interval is below 1.00 points"),
     (-4, -0.2, 1, LOSS, "A clear loss: the whole interval is below zero"),
-    (-4, 4, 1, OPEN, "Too uncertain to tell: the interval holds zero, and also lifts of 1.00 points or more"),
+    (
+        -4,
+        4,
+        1,
+        OPEN,
+        "Too uncertain to tell: the interval holds zero, and also lifts of 1.00 points or more",
+    ),
     (-4, 1, 1, OPEN, "not evidence of no effect"),
     (-4, 0.8, 1, TOO_SMALL, "No gain worth having: zero is inside the interval"),
     (-4, 0, 1, TOO_SMALL, "even its upper end is below 1.00 points"),
@@ -50,7 +71,9 @@ VERDICTS = [
 def test_verdict(low, high, worth, label, said):
     assert verdict_label(low, high, worth) == label
     comparison = (
-        result(low, high) if math.isfinite(low) else dataclasses.replace(result(-1, 1), ci_low=low, ci_high=high)
+        result(low, high)
+        if math.isfinite(low)
+        else dataclasses.replace(result(-1, 1), ci_low=low, ci_high=high)
     )
     sentence = verdict(comparison, worth)
     assert said in sentence
@@ -61,7 +84,9 @@ def test_verdict(low, high, worth, label, said):
 
 def test_verdict_states_what_was_seen():
     sentence = verdict(result(-2.9, 10.33, p_value=0.29934), unit="k$")
-    assert sentence.startswith("Treatment minus control is +3.71 k$ (interval -2.90 to +10.33, p = 0.2993). Too unc")
+    assert sentence.startswith(
+        "Treatment minus control is +3.71 k$ (interval -2.90 to +10.33, p = 0.2993). Too unc"
+    )
     assert "(interval unbounded, p < 0.0001)" in verdict(
         dataclasses.replace(result(-1, 1), ci_low=-math.inf, ci_high=math.inf, p_value=1e-9)
     )
@@ -70,7 +95,11 @@ def test_verdict_states_what_was_seen():
 def test_label_steps_over_at_zero_and_at_worth():
     assert [verdict_label(low, 5, 1) for low in (-TINY, 0, TINY)] == [OPEN, OPEN, GAIN]
     assert [verdict_label(-5, high, 1) for high in (-TINY, 0, TINY)] == [LOSS, TOO_SMALL, TOO_SMALL]
-    assert [verdict_label(-5, high, 1) for high in (1 - TINY, 1, 1 + TINY)] == [TOO_SMALL, OPEN, OPEN]
+    assert [verdict_label(-5, high, 1) for high in (1 - TINY, 1, 1 + TINY)] == [
+        TOO_SMALL,
+        OPEN,
+        OPEN,
+    ]
 
 
 ENDS = st.tuples(st.floats(-20, 20) | st.just(0.0), st.floats(-20, 20) | st.just(0.0)).map(sorted)
@@ -125,14 +154,18 @@ def guard_printed_interval(verdict_of, low, high, worth=1.0):
     assert (shown_low >= worth) == (low >= worth)
 
 
-@pytest.mark.parametrize("ends", [(-2.9, 10.33), (0.5, 1.5), (-3, -0.01), (-3, 0.5), (1, 2), (0.01, 0.99)])
+@pytest.mark.parametrize(
+    "ends", [(-2.9, 10.33), (0.5, 1.5), (-3, -0.01), (-3, 0.5), (1, 2), (0.01, 0.99)]
+)
 def test_printed_interval_says_what_the_verdict_says(ends):
     guard_printed_interval(verdict, *ends)
 
 
 def test_an_interval_printed_too_coarsely_is_caught():
     with pytest.raises(AssertionError):
-        guard_printed_interval(lambda r, worth: f"interval {r.ci_low:.0f} to {r.ci_high:.0f}", 0.3, 7)
+        guard_printed_interval(
+            lambda r, worth: f"interval {r.ci_low:.0f} to {r.ci_high:.0f}", 0.3, 7
+        )
 
 
 @pytest.mark.parametrize("ends", [(0.004, 7), (-7, -0.004), (-0.3, 0.996), (0.996, 7)])
@@ -150,13 +183,17 @@ def guard_scale(verdict_of):
 
     @STEADY
     @given(
-        st.tuples(st.floats(-1, 1) | st.sampled_from([0.0, 0.01, 0.07]), st.floats(-1, 1) | st.just(0.0)).map(sorted),
+        st.tuples(
+            st.floats(-1, 1) | st.sampled_from([0.0, 0.01, 0.07]), st.floats(-1, 1) | st.just(0.0)
+        ).map(sorted),
         st.sampled_from([0.01, 0.005, 0.07]),
     )
     def check(ends, worth):
         rate, in_points = result(*ends), result(*(100 * end for end in ends))
         in_points = dataclasses.replace(in_points, lift=100 * rate.lift)
-        assert verdict_of(rate, worth, **POINTS) == verdict(in_points, 100 * worth, "percentage points")
+        assert verdict_of(rate, worth, **POINTS) == verdict(
+            in_points, 100 * worth, "percentage points"
+        )
 
     check()
 
@@ -187,7 +224,9 @@ def test_verdict_on_two_rates():
     assert sentence.endswith(
         "A clear gain, and one worth having: the whole interval is at 1.00 percentage points or more."
     )
-    assert "In per cent nothing bounded can be said" in verdict(compare_rates(0, 100, 30, 100), 0.01, **POINTS)
+    assert "In per cent nothing bounded can be said" in verdict(
+        compare_rates(0, 100, 30, 100), 0.01, **POINTS
+    )
 
 
 # Decisions
@@ -257,7 +296,9 @@ def test_decision_never_contradicts_the_interval():
     guard_decision(decision)
 
 
-@pytest.mark.parametrize("faulty", [ships_what_is_clear, ships_by_point, holds_without_a_clear_gain])
+@pytest.mark.parametrize(
+    "faulty", [ships_what_is_clear, ships_by_point, holds_without_a_clear_gain]
+)
 def test_hasty_decisions_are_caught(faulty):
     with pytest.raises(AssertionError):
         guard_decision(faulty)
@@ -333,7 +374,9 @@ def test_no_negative_zero_and_no_plus_before_zero(x, digits, sign):
 @pytest.fixture
 def shown(monkeypatch):
     bundles = []
-    monkeypatch.setattr(words, "display", lambda bundle, raw: bundles.append(bundle) if raw else None)
+    monkeypatch.setattr(
+        words, "display", lambda bundle, raw: bundles.append(bundle) if raw else None
+    )
     return bundles
 
 
@@ -363,7 +406,8 @@ def test_dollar_signs_are_not_read_as_mathematics_in_an_answer(shown):
 
 
 @pytest.mark.parametrize(
-    ("x", "said"), [(1, "1.00"), (0.5, "0.50"), (1234.5, "1,234.50"), (0.4748, "0.4748"), (1e-6, "1e-06")]
+    ("x", "said"),
+    [(1, "1.00"), (0.5, "0.50"), (1234.5, "1,234.50"), (0.4748, "0.4748"), (1e-6, "1e-06")],
 )
 def test_a_typed_number_is_not_rounded_onto_another(x, said):
     assert words.given(x) == said and float(said.replace(",", "")) == x
@@ -378,11 +422,18 @@ def test_a_verdict_shows_worth_as_finely_as_it_compares_with_it():
     high = re.search(r"to ([+-][\d.]+),", said)[1]
     least = re.search(r"below ([\d.]+) percentage", said)[1]
     assert float(high) < float(least)
-    assert float(f"{float(high):.2f}") == float(f"{float(least):.2f}")  # to two decimals they look the same
+    assert float(f"{float(high):.2f}") == float(
+        f"{float(least):.2f}"
+    )  # to two decimals they look the same
 
 
 def test_signs_that_mean_something_to_a_page_are_shown_as_they_are(monkeypatch):
     shown = []
     monkeypatch.setattr(words, "display", lambda bundle, **_: shown.append(bundle))
     words.say("p < 0.0001 for <b> and $5")
-    assert shown == [{"text/markdown": r"p &lt; 0.0001 for &lt;b> and \$5", "text/plain": "p < 0.0001 for <b> and $5"}]
+    assert shown == [
+        {
+            "text/markdown": r"p &lt; 0.0001 for &lt;b> and \$5",
+            "text/plain": "p < 0.0001 for <b> and $5",
+        }
+    ]

@@ -56,7 +56,9 @@ def original(n: int) -> np.ndarray:
     a, b = arms(n)
     lifts = []
     for _ in range(RESAMPLES):
-        lift = np.mean(np.random.choice(a, size=n, replace=True)) - np.mean(np.random.choice(b, size=n, replace=True))
+        lift = np.mean(np.random.choice(a, size=n, replace=True)) - np.mean(
+            np.random.choice(b, size=n, replace=True)
+        )
         lifts.append(lift)
     return np.quantile(lifts, [0.025, 0.975])
 
@@ -65,7 +67,9 @@ def by_scipy(n: int, batch: int | None = None) -> object:
     def lift(t: np.ndarray, c: np.ndarray, axis: int) -> np.ndarray:
         return t.mean(axis=axis) - c.mean(axis=axis)
 
-    return stats.bootstrap(arms(n), lift, n_resamples=RESAMPLES, batch=batch, method="percentile", rng=42)
+    return stats.bootstrap(
+        arms(n), lift, n_resamples=RESAMPLES, batch=batch, method="percentile", rng=42
+    )
 
 
 def by_scipy_in_batches(n: int) -> object:
@@ -81,11 +85,14 @@ def simulated_power(n: int) -> float:
 def watched_tests(looks: int) -> np.ndarray:
     """False-alarm rates of 10,000 tests without effect: at the usual limit, at Pocock's, and always valid."""
     times = np.arange(1, looks + 1) / looks
-    z = np.random.default_rng(42).normal(size=(10_000, looks)).cumsum(axis=1) / np.sqrt(np.arange(1, looks + 1))
+    z = np.random.default_rng(42).normal(size=(10_000, looks)).cumsum(axis=1) / np.sqrt(
+        np.arange(1, looks + 1)
+    )
     low, high = sequential.always_valid_interval(z / np.sqrt(times), times**-0.5, tau=2.8)
     limits = [1.96, sequential.bounds(looks, "pocock")]
     return np.array(
-        [(np.abs(z) > x).any(axis=1).mean() for x in limits] + [((low > 0) | (high < 0)).any(axis=1).mean()]
+        [(np.abs(z) > x).any(axis=1).mean() for x in limits]
+        + [((low > 0) | (high < 0)).any(axis=1).mean()]
     )
 
 
@@ -93,7 +100,9 @@ def imports_only(n: int) -> None:
     """Nothing at all: what remains is the peak of starting Python and importing."""
 
 
-def race(n: int, *contenders: Callable[[int], object], clock: Callable[[], float] = time.perf_counter) -> list[float]:
+def race(
+    n: int, *contenders: Callable[[int], object], clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
     """The best time of each in seconds; they take turns (50 ms or a call) for two seconds, and three turns at least."""
     best, start, rounds = [math.inf] * len(contenders), time.perf_counter(), 0
     while rounds < 3 or time.perf_counter() - start < 2:
@@ -124,7 +133,9 @@ def report_peak(name: str, *numbers: str) -> None:
     if sys.platform != "win32":
         import resource
 
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            2**20 if sys.platform == "darwin" else 2**10
+        )
     print(memory, seconds)
 
 
@@ -133,14 +144,23 @@ def memory_rows() -> Iterator[Row]:
         if math.isnan(mine):
             return Row(f"peak memory, {what}", "not measured")
         ratio = f"{mine / others:.2f} x as much"
-        return Row(f"peak memory, {what}", f"{mine:,.0f} MiB", f"{others:,.0f} MiB {other}", ratio, *target)
+        return Row(
+            f"peak memory, {what}", f"{mine:,.0f} MiB", f"{others:,.0f} MiB {other}", ratio, *target
+        )
 
     floor, _ = peak(imports_only, 0)
-    yield row("simulated power, 10,000 runs of n = 40", peak(simulated_power, 40)[0], floor, "imports only")
+    yield row(
+        "simulated power, 10,000 runs of n = 40",
+        peak(simulated_power, 40)[0],
+        floor,
+        "imports only",
+    )
     for n in SIZES:
         yield row(f"bootstrap n = {n:,}", peak(ours, n)[0], peak(by_scipy, n)[0], "scipy")
     _, trial = peak(ours, LARGE, 100)
-    resamples = RESAMPLES if trial * RESAMPLES / 100 < 120 else FEWER  # batches are bounded: the peak is the same
+    resamples = (
+        RESAMPLES if trial * RESAMPLES / 100 < 120 else FEWER
+    )  # batches are bounded: the peak is the same
     mine, seconds = peak(ours, LARGE, resamples)
     what = f"bootstrap n = {LARGE:,} ({resamples:,} resamples, {seconds:.0f} s)"
     yield row(what, mine, floor, "imports only", "under 1,024 MiB", mine < 1024)
@@ -149,9 +169,16 @@ def memory_rows() -> Iterator[Row]:
 def speed_rows() -> Iterator[Row]:
     for n in SIZES:
         mine, loop, *scipys = race(n, ours, original, by_scipy, by_scipy_in_batches)
-        rivals = [("the original's loop", loop, 100 if n == 20 else 0), ("scipy, its faster batch", min(scipys), 1)]
+        rivals = [
+            ("the original's loop", loop, 100 if n == 20 else 0),
+            ("scipy, its faster batch", min(scipys), 1),
+        ]
         for name, seconds, least in rivals:
-            timed = f"{1000 * mine:,.1f} ms", f"{1000 * seconds:,.1f} ms {name}", f"{seconds / mine:.1f} x faster"
+            timed = (
+                f"{1000 * mine:,.1f} ms",
+                f"{1000 * seconds:,.1f} ms {name}",
+                f"{seconds / mine:.1f} x faster",
+            )
             target = (f"{least} x faster or more", seconds / mine >= least) if least else ()
             yield Row(f"bootstrap n = {n:,}, {RESAMPLES:,} resamples", *timed, *target)
     (cpu,) = race(40, simulated_power, clock=time.process_time)
@@ -159,13 +186,25 @@ def speed_rows() -> Iterator[Row]:
     yield Row("simulated power, 10,000 runs of n = 40", f"{cpu:.3f} s of CPU", "-", "-", *target)
     (cpu,) = race(50, watched_tests, clock=time.process_time)
     target = "under 0.5 s of CPU", cpu < 0.5
-    yield Row("watched tests, 10,000 paths of 50 looks, three rules", f"{cpu:.3f} s of CPU", "-", "-", *target)
+    yield Row(
+        "watched tests, 10,000 paths of 50 looks, three rules",
+        f"{cpu:.3f} s of CPU",
+        "-",
+        "-",
+        *target,
+    )
 
 
 def floor_of(*notebooks: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """A notebook that has only the import lines of these."""
-    cells = [cell.source for notebook in notebooks for cell in notebook.cells if cell.cell_type == "code"]
-    nodes = [node for cell in cells for node in ast.walk(ast.parse(TransformerManager().transform_cell(cell)))]
+    cells = [
+        cell.source for notebook in notebooks for cell in notebook.cells if cell.cell_type == "code"
+    ]
+    nodes = [
+        node
+        for cell in cells
+        for node in ast.walk(ast.parse(TransformerManager().transform_cell(cell)))
+    ]
     lines = [ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("\n".join(lines))])
 
@@ -185,14 +224,24 @@ def notebook_rows() -> Iterator[Row]:
         return
     wholes, floors = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        seconds(floor_of(*notebooks.values()))  # not counted: the first import of a library reads it from the disk
+        seconds(
+            floor_of(*notebooks.values())
+        )  # not counted: the first import of a library reads it from the disk
         for name, notebook in notebooks.items():
             floors[name], wholes[name] = seconds(floor_of(notebook)), seconds(notebook)
-            target = () if name < PART_TWO else ("3 x as long at most", wholes[name] <= 3 * floors[name])
+            target = (
+                () if name < PART_TWO else ("3 x as long at most", wholes[name] <= 3 * floors[name])
+            )
             yield row(name, wholes[name], floors[name], *target)
     part_one = [name for name in notebooks if name < PART_TWO]
     whole, floor = (sum(times[name] for name in part_one) for times in (wholes, floors))
-    yield row(f"Part I, {len(part_one)} notebooks", whole, floor, "2 x as long at most", whole <= 2 * floor)
+    yield row(
+        f"Part I, {len(part_one)} notebooks",
+        whole,
+        floor,
+        "2 x as long at most",
+        whole <= 2 * floor,
+    )
     yield row(f"all {len(notebooks)} notebooks", sum(wholes.values()), sum(floors.values()))
 
 

@@ -30,8 +30,18 @@ LARGE = 10**8  # from here on pandas has one turn of two calls; Spark always has
 TURNS, CALLS, THREADS = 5, 5, 2
 BYTES_A_ROW = 13  # of disk, with something to spare
 
-NOTEBOOK, SCAN, SCAN_MORE, IBIS = "notebook 10", "bare scan", "bare scan with before", "Ibis on DuckDB"
-CUPED, COMPARE, PANDAS, SPARK = "Ibis on DuckDB with before", "compare_segments with before", "pandas", "Spark"
+NOTEBOOK, SCAN, SCAN_MORE, IBIS = (
+    "notebook 10",
+    "bare scan",
+    "bare scan with before",
+    "Ibis on DuckDB",
+)
+CUPED, COMPARE, PANDAS, SPARK = (
+    "Ibis on DuckDB with before",
+    "compare_segments with before",
+    "pandas",
+    "Spark",
+)
 FLOORS = {IBIS: SCAN, CUPED: SCAN_MORE, COMPARE: SCAN_MORE}
 Call = Callable[[], object]
 
@@ -101,7 +111,11 @@ def by_pandas(folder: Path) -> Call:
 
     pa.set_cpu_count(THREADS)
     columns = ["segment", "group", "outcome"]
-    return lambda: pd.read_parquet(folder, columns=columns).groupby(columns[:2]).outcome.agg(["count", "mean", "var"])
+    return lambda: (
+        pd.read_parquet(folder, columns=columns)
+        .groupby(columns[:2])
+        .outcome.agg(["count", "mean", "var"])
+    )
 
 
 def by_spark(folder: Path, covariate: str | None = None) -> Call:
@@ -110,7 +124,11 @@ def by_spark(folder: Path, covariate: str | None = None) -> Call:
 
     from helpers import scale
 
-    options = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.ui.enabled": "false"}
+    options = {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+    }
     session = SparkSession.builder.master(f"local[{THREADS}]").config(map=options).getOrCreate()
     log = ibis.pyspark.connect(session).read_parquet(str(folder))
     return lambda: scale.sums(log, "segment", "outcome", covariate=covariate).execute()
@@ -134,7 +152,9 @@ def peak() -> float:
         return math.nan
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 def peak_of_java() -> float:
@@ -152,7 +172,9 @@ def apart(folder: Path) -> float:
     largest = 0.0
     for covariate in (None, "before"):
         calls = by_spark(folder, covariate), by_ibis(folder, covariate)
-        theirs, ours = (call().set_index(["segment", "group"]).sort_index().astype(float) for call in calls)
+        theirs, ours = (
+            call().set_index(["segment", "group"]).sort_index().astype(float) for call in calls
+        )
         differences = (theirs - ours).abs() / ours.abs().where(ours != 0, 1)
         largest = max(largest, float(differences.fillna(math.inf).to_numpy().max()))
     return largest
@@ -175,13 +197,26 @@ def work(name: str, folder: str, rows: str, calls: str) -> None:
 
 def measure(name: str, folder: Path, rows: int, calls: int) -> Measured:
     """Run a contender in a new process."""
-    command = [sys.executable, "-m", "tools.bench_scale", "--work", name, str(folder), str(rows), str(calls)]
+    command = [
+        sys.executable,
+        "-m",
+        "tools.bench_scale",
+        "--work",
+        name,
+        str(folder),
+        str(rows),
+        str(calls),
+    ]
     environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder.parent)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=folder.parent
+    )
     if name == PANDAS and (done.returncode == -9 or "MemoryError" in done.stderr):
         return Measured(math.nan)
     if done.returncode:
-        sys.exit(f"bench_scale: {name} failed at {rows:,} rows. {(done.stderr.splitlines() or ['No message.'])[-1]}")
+        sys.exit(
+            f"bench_scale: {name} failed at {rows:,} rows. {(done.stderr.splitlines() or ['No message.'])[-1]}"
+        )
     return Measured(*json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -195,7 +230,9 @@ def measurements(folder: Path, rows: int, with_spark: bool) -> Iterator[tuple[st
             if (turn == 0 or not slow) and (name != SPARK or with_spark):
                 new = measure(name, folder, rows, 4 if name == SPARK else 2 if slow else CALLS)
                 old = found.get(name, new)
-                found[name] = new._replace(seconds=min(old.seconds, new.seconds), peak=max(old.peak, new.peak))
+                found[name] = new._replace(
+                    seconds=min(old.seconds, new.seconds), peak=max(old.peak, new.peak)
+                )
     yield from found.items()
 
 
@@ -223,7 +260,9 @@ def rows_of(results: Results, n: int, name: str) -> Iterator[Row]:
     def judged(number: float, ratio: str, target: str, met: bool, least: float = JUDGED) -> tuple:
         if math.isnan(number):
             return "-", "-", None
-        return (ratio.format(number), target, met) if n >= least else (ratio.format(number), "-", None)
+        return (
+            (ratio.format(number), target, met) if n >= least else (ratio.format(number), "-", None)
+        )
 
     what, verdict = f"{n:,} rows: {name}", ()
     if name in FLOORS:
@@ -246,11 +285,20 @@ def rows_of(results: Results, n: int, name: str) -> Iterator[Row]:
     least = min((size for size in results if size >= SIZES[0]), default=n)
     if name in (NOTEBOOK, COMPARE) and n >= JUDGED and n > least:
         ibis = name == COMPARE
-        new, old = (peak_of_ibis(found) if ibis else found[name].peak for found in (here, results[least]))
+        new, old = (
+            peak_of_ibis(found) if ibis else found[name].peak for found in (here, results[least])
+        )
         flat = judged(new / old, "{:.2f} x the peak", "1.5 x at most", new <= 1.5 * old)
         if ibis:
-            flat = judged(new / old, "{:.2f} x the peak", "1.5 x or +150 MiB", new <= max(1.5 * old, old + 150))
-        yield Row(f"{n:,} rows: {IBIS if ibis else name}, against {least:,}", "-", "-", mib(new), *flat)
+            flat = judged(
+                new / old,
+                "{:.2f} x the peak",
+                "1.5 x or +150 MiB",
+                new <= max(1.5 * old, old + 150),
+            )
+        yield Row(
+            f"{n:,} rows: {IBIS if ibis else name}, against {least:,}", "-", "-", mib(new), *flat
+        )
 
 
 def markdown(results: Results, no_spark: str) -> str:
@@ -261,7 +309,9 @@ def markdown(results: Results, no_spark: str) -> str:
         names = (SCAN, IBIS, CUPED, PANDAS, SPARK)
         times = [duration(here[name].seconds) if name in here else no_spark for name in names]
         peaks = [mib(peak_of_ibis(here)), mib(here[PANDAS].peak)]
-        lines.append([f"{n:,}", *times, *peaks, duration(here[NOTEBOOK].seconds), mib(here[NOTEBOOK].peak)])
+        lines.append(
+            [f"{n:,}", *times, *peaks, duration(here[NOTEBOOK].seconds), mib(here[NOTEBOOK].peak)]
+        )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -274,14 +324,24 @@ def size(text: str) -> int:
     with contextlib.suppress(ValueError):
         if (number := float(text)).is_integer() and 20_000 <= number <= 10**10:
             return int(number)
-    raise argparse.ArgumentTypeError(f"{text} cannot be used; give whole numbers from 2e4 to 1e10, such as 1e6")
+    raise argparse.ArgumentTypeError(
+        f"{text} cannot be used; give whole numbers from 2e4 to 1e10, such as 1e6"
+    )
 
 
 def options(arguments: list[str] | None) -> argparse.Namespace:
     """What was typed; exits with 2 and one line where it cannot be used."""
-    parser = Parser(prog="bench_scale.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", type=size, default=SIZES, help="sizes of the log (default: 1e6 1e7 1e8)")
-    parser.add_argument("--folder", type=Path, help="keep the logs here (default: a temporary folder each)")
+    parser = Parser(
+        prog="bench_scale.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "rows", nargs="*", type=size, default=SIZES, help="sizes of the log (default: 1e6 1e7 1e8)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="keep the logs here (default: a temporary folder each)"
+    )
     parser.add_argument("--no-spark", action="store_true", help="do not ask Spark")
     given = parser.parse_args(arguments)
     given.rows = sorted(set(given.rows))
@@ -295,14 +355,21 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
         if any(where.iterdir()):
             parser.error(f"--folder {where} is not empty; name a new one")
     if (free := shutil.disk_usage(where).free) < need:
-        parser.error(f"the log needs about {need / 1e9:.2g} GB, {where} has {free / 1e9:.2g} GB free; see --folder")
+        parser.error(
+            f"the log needs about {need / 1e9:.2g} GB, {where} has {free / 1e9:.2g} GB free; see --folder"
+        )
     return given
 
 
 def spark_is_there() -> bool:
-    java = str(Path(os.environ["JAVA_HOME"]) / "bin" / "java") if "JAVA_HOME" in os.environ else "java"
+    java = (
+        str(Path(os.environ["JAVA_HOME"]) / "bin" / "java") if "JAVA_HOME" in os.environ else "java"
+    )
     with contextlib.suppress(OSError):
-        return bool(find_spec("pyspark")) and not subprocess.run([java, "-version"], capture_output=True).returncode
+        return (
+            bool(find_spec("pyspark"))
+            and not subprocess.run([java, "-version"], capture_output=True).returncode
+        )
     return False
 
 
@@ -313,7 +380,9 @@ def main(arguments: list[str] | None = None) -> int:
     results: Results = {}
     met = []
     line = "{:<65} {:>13} {:>14} {:>12} {:>18} {:>17}  {}".format
-    print(line("what", "time", "million rows/s", "peak memory", "ratio", "target", "met"), flush=True)
+    print(
+        line("what", "time", "million rows/s", "peak memory", "ratio", "target", "met"), flush=True
+    )
     for n in given.rows:
         with tempfile.TemporaryDirectory(prefix="bench_scale_") as workshop:
             folder = (given.folder or Path(workshop)).resolve() / str(n)
@@ -321,8 +390,12 @@ def main(arguments: list[str] | None = None) -> int:
                 results.setdefault(n, {})[name] = found
                 for row in rows_of(results, n, name):
                     met.append(row.met)
-                    print(line(*row[:-1], {True: "yes", False: "NO", None: "-"}[row.met]), flush=True)
-    print(f"{met.count(False)} of {len(met) - met.count(None)} targets missed.\n\n{markdown(results, no_spark)}")
+                    print(
+                        line(*row[:-1], {True: "yes", False: "NO", None: "-"}[row.met]), flush=True
+                    )
+    print(
+        f"{met.count(False)} of {len(met) - met.count(None)} targets missed.\n\n{markdown(results, no_spark)}"
+    )
     return int(False in met)
 
 

@@ -71,7 +71,9 @@ class Student(NamedTuple):
 def whole(option: str, text: str, low: int, high: int, such_as: int) -> int:
     """The number that was typed. Raises InputError unless it is a whole one from low to high."""
     if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
-        raise InputError(f"--{option} is {text!r}; give a whole number from {low} to {high}, such as {such_as}.")
+        raise InputError(
+            f"--{option} is {text!r}; give a whole number from {low} to {high}, such as {such_as}."
+        )
     return int(text)
 
 
@@ -86,18 +88,28 @@ def read_names(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", "it is not utf-8 text; a spreadsheet can save it as CSV UTF-8")
-        raise InputError(f"The class list {path} cannot be read ({why}). Give a file with one name a line.") from None
+        why = getattr(
+            error, "strerror", "it is not utf-8 text; a spreadsheet can save it as CSV UTF-8"
+        )
+        raise InputError(
+            f"The class list {path} cannot be read ({why}). Give a file with one name a line."
+        ) from None
     names = [" ".join(unicodedata.normalize("NFC", line).split()) for line in lines]
     if not 1 <= len(names) <= MOST:
-        raise InputError(f"The class list {path} has {len(names)} names. Give 1 to {MOST}, one a line.")
+        raise InputError(
+            f"The class list {path} has {len(names)} names. Give 1 to {MOST}, one a line."
+        )
     seen: dict[str, int] = {}
     for number, name in enumerate(names, start=1):
         if not file_name(name):
-            raise InputError(f"The class list {path} has no name in line {number}. Take the line out, or fill it in.")
+            raise InputError(
+                f"The class list {path} has no name in line {number}. Take the line out, or fill it in."
+            )
         if (before := seen.setdefault(name.casefold(), number)) != number:
             where = f"twice, in lines {before} and {number}"
-            raise InputError(f"The class list {path} has {name} {where}. Take one out, or add an initial.")
+            raise InputError(
+                f"The class list {path} has {name} {where}. Take one out, or add an initial."
+            )
     return names
 
 
@@ -109,12 +121,17 @@ def class_list(seeds: str | None, names: Path | None, first: str | None) -> list
         called = read_names(names)
         files = [f"{k:03d}-{file_name(name)}" for k, name in enumerate(called, start=1)]
     elif seeds is not None:
-        called = files = [f"student-{k:03d}" for k in range(1, 1 + whole("seeds", seeds, 1, MOST, 30))]
+        called = files = [
+            f"student-{k:03d}" for k in range(1, 1 + whole("seeds", seeds, 1, MOST, 30))
+        ]
     else:
         called, files = ["everybody"], [TOP]
     usual = COURSE_SEED if files == [TOP] else 1
     start = usual if first is None else whole("first", first, 0, 2**32 - len(called), 1000)
-    return [Student(name, start + k, f"{file}.zip") for k, (name, file) in enumerate(zip(called, files, strict=True))]
+    return [
+        Student(name, start + k, f"{file}.zip")
+        for k, (name, file) in enumerate(zip(called, files, strict=True))
+    ]
 
 
 def packed(files: dict[str, bytes], onto: bytes = b"") -> bytes:
@@ -132,18 +149,29 @@ def common_files() -> dict[str, bytes]:
     """What all sets hold alike. Listed, not collected: a teacher's own files stay where they are."""
     paths = [*map(ROOT.joinpath, FILES.split()), *ROOT.glob("helpers/*.py")]
     if missing := [path for path in paths if not path.is_file()]:
-        raise InputError(f"{missing[0].relative_to(ROOT).as_posix()} is missing. Get the course anew, and try again.")
+        raise InputError(
+            f"{missing[0].relative_to(ROOT).as_posix()} is missing. Get the course anew, and try again."
+        )
     files = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths}
-    files["README.md"] = re.sub(rb"\n## Teaching\n.+?(?=\n## )", b"", files["README.md"], flags=re.DOTALL)
+    files["README.md"] = re.sub(
+        rb"\n## Teaching\n.+?(?=\n## )", b"", files["README.md"], flags=re.DOTALL
+    )
     files["README.md"] = NOTE + files["README.md"]
-    tables = {path.name: path.read_bytes() for path in ROOT.glob("notebooks/solutions/exercises_[0-9][0-9].py")}
+    tables = {
+        path.name: path.read_bytes()
+        for path in ROOT.glob("notebooks/solutions/exercises_[0-9][0-9].py")
+    }
     return files | {"notebooks/exercises.zip": packed(tables)}
 
 
 def answered(source: str) -> list[str]:
     """The exercises and predictions of a cell that somebody has answered."""
-    patterns = [(name, OPEN[call].replace("{}", re.escape(name))) for call, name in ASKED.findall(source)]
-    return [name for name, pattern in patterns if not re.search(pattern, source, flags=re.MULTILINE)]
+    patterns = [
+        (name, OPEN[call].replace("{}", re.escape(name))) for call, name in ASKED.findall(source)
+    ]
+    return [
+        name for name, pattern in patterns if not re.search(pattern, source, flags=re.MULTILINE)
+    ]
 
 
 def settable(path: Path, notebook: nbformat.NotebookNode) -> bool:
@@ -166,7 +194,9 @@ def open_notebooks() -> dict[str, nbformat.NotebookNode]:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
                 if names := answered(cell.source):
-                    raise InputError(f"{names[0]} has an answer in {where}. Put the dots back (...), then try again.")
+                    raise InputError(
+                        f"{names[0]} has an answer in {where}. Put the dots back (...), then try again."
+                    )
         if not settable(path, notebook):
             knobs = f"Each line there must be a knob and its value, such as seed = {COURSE_SEED}."
             raise InputError(f"The seed in the first code cell of {where} cannot be set. {knobs}")
@@ -179,13 +209,17 @@ def titles(notebooks: dict[str, nbformat.NotebookNode]) -> dict[str, str]:
     found, heading = {}, ""
     for file, notebook in notebooks.items():
         if package := rerun.missing_package(Path(file)):
-            print(f"{file} is left out of the key: it needs {package} (pip install).", file=sys.stderr)
+            print(
+                f"{file} is left out of the key: it needs {package} (pip install).", file=sys.stderr
+            )
             continue
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 heading = [heading, *re.findall(r"^### (.+)$", cell.source, flags=re.MULTILINE)][-1]
             else:
-                found |= {name: heading for call, name in ASKED.findall(cell.source) if call == "check"}
+                found |= {
+                    name: heading for call, name in ASKED.findall(cell.source) if call == "check"
+                }
     return found
 
 
@@ -201,7 +235,9 @@ def solve(exercise: str, seed: int) -> checks.Exercise | None:
         raise
     except Exception as error:  # whatever the table does
         table = f"notebooks/solutions/exercises_{exercise[:2]}.py"
-        raise InputError(f"{exercise} has no key with seed {seed}: {error!r}. Mend {table}.") from None
+        raise InputError(
+            f"{exercise} has no key with seed {seed}: {error!r}. Mend {table}."
+        ) from None
 
 
 def solve_all(tasks: list[tuple[str, int]], bar: tqdm) -> Iterable[checks.Exercise | None]:
@@ -211,10 +247,14 @@ def solve_all(tasks: list[tuple[str, int]], bar: tqdm) -> Iterable[checks.Exerci
             yield solve(*task)
             bar.update()
         return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores, so each computes in one thread
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # the workers share the cores, so each computes in one thread
     pool = ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=get_context("spawn"))
     try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: the workers leave Ctrl-C to this process
+        before = signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # inherited: the workers leave Ctrl-C to this process
         answers = pool.map(solve, *zip(*tasks, strict=True), chunksize=4)
         signal.signal(signal.SIGINT, before)
         for found in answers:
@@ -246,7 +286,9 @@ def refuse_twins(students: list[Student], key: list[list[checks.Exercise | None]
     for (one, answers), (other, others) in combinations(zip(students, key, strict=True), 2):
         if all(map(same_answer, answers, others)):
             who = f"{one.name} and {other.name} (seeds {one.seed} and {other.seed})"
-            raise InputError(f"{who} have the same answers everywhere. Choose another --first, such as 1000.")
+            raise InputError(
+                f"{who} have the same answers everywhere. Choose another --first, such as 1000."
+            )
 
 
 def spell(value: object, tolerance: float) -> str:
@@ -254,11 +296,16 @@ def spell(value: object, tolerance: float) -> str:
     if isinstance(value, str):
         return value
     digits = max(0, 1 + math.ceil(-math.log10(2 * max(tolerance, 1e-9))))
-    numbers = (str(x) if is_number(x, whole=True) else words.number(float(x), digits) for x in np.ravel(value))
+    numbers = (
+        str(x) if is_number(x, whole=True) else words.number(float(x), digits)
+        for x in np.ravel(value)
+    )
     return " and ".join(number.replace(",", "") for number in numbers)
 
 
-def key_table(students: list[Student], asked: dict[str, str], key: list[list[checks.Exercise | None]]) -> str:
+def key_table(
+    students: list[Student], asked: dict[str, str], key: list[list[checks.Exercise | None]]
+) -> str:
     """The key for a spreadsheet: a row a student, a column an exercise.
 
     A spreadsheet would compute what begins with one of = + - @; an apostrophe makes it text.
@@ -267,27 +314,51 @@ def key_table(students: list[Student], asked: dict[str, str], key: list[list[che
     rows = csv.writer(page)
     rows.writerow(["student", "seed", *asked])
     for student, answers in zip(students, key, strict=True):
-        spelled = (spell(found.right, found.tolerance) if found else "no answer" for found in answers)
-        rows.writerow(["'" * student.name.startswith(("=", "+", "-", "@")) + student.name, student.seed, *spelled])
+        spelled = (
+            spell(found.right, found.tolerance) if found else "no answer" for found in answers
+        )
+        rows.writerow(
+            [
+                "'" * student.name.startswith(("=", "+", "-", "@")) + student.name,
+                student.seed,
+                *spelled,
+            ]
+        )
     return page.getvalue()
 
 
-def key_pages(students: list[Student], asked: dict[str, str], key: list[list[checks.Exercise | None]]) -> str:
+def key_pages(
+    students: list[Student], asked: dict[str, str], key: list[list[checks.Exercise | None]]
+) -> str:
     """The key for printing: a table an exercise, with what each known mistake leads to where that is not right."""
 
     def row(tag: str, cells: Iterable[object]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>\n"
+        return (
+            "<tr>"
+            + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells)
+            + "</tr>\n"
+        )
 
     pages = [HEAD]
     for (exercise, heading), column in zip(asked.items(), zip(*key, strict=True), strict=True):
-        told = [{name: value for name, (value, *_) in found.wrong.items() if not passes(value, found)} if found else {}
-                for found in column]  # fmt: skip
+        told = [
+            {name: value for name, (value, *_) in found.wrong.items() if not passes(value, found)}
+            if found
+            else {}
+            for found in column
+        ]
         known = dict.fromkeys(name for found in column if found for name in found.wrong)
         mistakes = [name for name in known if any(name in values for values in told)]
         alike = len(students) > 1 and all(same_answer(column[0], found) for found in column)
-        note = "<p>The same answer for everybody: it does not depend on the seed.</p>" if alike else ""
-        pages.append(f"<section><h2>{html.escape(f'{exercise}: {heading}')}</h2>{note}<table><thead>\n")
-        pages.append(row("th", ["student", "seed", "right answer", *mistakes]) + "</thead><tbody>\n")
+        note = (
+            "<p>The same answer for everybody: it does not depend on the seed.</p>" if alike else ""
+        )
+        pages.append(
+            f"<section><h2>{html.escape(f'{exercise}: {heading}')}</h2>{note}<table><thead>\n"
+        )
+        pages.append(
+            row("th", ["student", "seed", "right answer", *mistakes]) + "</thead><tbody>\n"
+        )
         for student, found, wrong in zip(students, column, told, strict=True):
             values = [found.right, *(wrong.get(name, "") for name in mistakes)] if found else []
             spelled = [spell(value, found.tolerance) for value in values] or ["no answer"]
@@ -298,9 +369,16 @@ def key_pages(students: list[Student], asked: dict[str, str], key: list[list[che
 
 def sums(folder: Path) -> dict[str, str]:
     """A checksum for each file there, none for a folder; what file managers and offices leave does not count."""
-    left = re.compile(r"\._.*|\.~lock\..*#|\.ds_store|\.directory|thumbs\.db|desktop\.ini|" + re.escape(MADE))
-    seen = [path for path in folder.iterdir() if path.is_dir() or not left.fullmatch(path.name.lower())]
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in sorted(seen)}
+    left = re.compile(
+        r"\._.*|\.~lock\..*#|\.ds_store|\.directory|thumbs\.db|desktop\.ini|" + re.escape(MADE)
+    )
+    seen = [
+        path for path in folder.iterdir() if path.is_dir() or not left.fullmatch(path.name.lower())
+    ]
+    return {
+        p.name: hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else ""
+        for p in sorted(seen)
+    }
 
 
 def check_place(out: Path) -> None:
@@ -309,10 +387,14 @@ def check_place(out: Path) -> None:
     if not nearest.is_dir():
         raise InputError(f"{nearest} is a file. Name a folder with --out.")
     if out.is_mount():
-        raise InputError(f"{out} is a drive, not a folder. Name a new folder in it, such as {out / 'class'}.")
+        raise InputError(
+            f"{out} is a drive, not a folder. Name a new folder in it, such as {out / 'class'}."
+        )
     for folder in (nearest, out.parent):
         if folder.exists() and not os.access(folder, os.W_OK):
-            raise InputError(f"Cannot write to {folder} (no permission). Name another folder with --out.")
+            raise InputError(
+                f"Cannot write to {folder} (no permission). Name another folder with --out."
+            )
     if nearest == out:
         try:
             made = dict(json.loads((out / MADE).read_text(encoding="utf-8")))
@@ -333,7 +415,13 @@ def write_sets(students: list[Student], out: Path) -> None:
     nearest = next(folder for folder in out.parents if folder.is_dir())
     with (
         tempfile.TemporaryDirectory(dir=nearest, prefix=".unfinished-") as workshop,
-        tqdm(total=len(tasks) + len(students), file=sys.stderr, desc="key and sets", leave=False, disable=None) as bar,
+        tqdm(
+            total=len(tasks) + len(students),
+            file=sys.stderr,
+            desc="key and sets",
+            leave=False,
+            disable=None,
+        ) as bar,
     ):
         found = list(solve_all(tasks, bar))
         key = [found[k * len(asked) : (k + 1) * len(asked)] for k in range(len(students))]
@@ -343,12 +431,19 @@ def write_sets(students: list[Student], out: Path) -> None:
         for student in students:
             for notebook in notebooks.values():
                 rerun.set_knobs(notebook, {"seed": student.seed})
-            own = {f"{TOP}/notebooks/{name}": nbformat.writes(book).encode() for name, book in notebooks.items()}
+            own = {
+                f"{TOP}/notebooks/{name}": nbformat.writes(book).encode()
+                for name, book in notebooks.items()
+            }
             (fresh / student.file).write_bytes(packed(own, onto=shared))
             bar.update()
         # a spreadsheet knows by the mark at the beginning that this is utf-8
-        (fresh / "key.csv").write_text(key_table(students, asked, key), encoding="utf-8-sig", newline="")
-        (fresh / "key.html").write_text(key_pages(students, asked, key), encoding="utf-8", newline="\n")
+        (fresh / "key.csv").write_text(
+            key_table(students, asked, key), encoding="utf-8-sig", newline=""
+        )
+        (fresh / "key.html").write_text(
+            key_pages(students, asked, key), encoding="utf-8", newline="\n"
+        )
         (fresh / MADE).write_text(json.dumps(sums(fresh)), encoding="utf-8")
         check_place(out)  # again: it has taken a while
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -364,13 +459,25 @@ def write_sets(students: list[Student], out: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line: 0 when all went well, with a message 2 for what cannot be used and 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m tools.class_sets", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.class_sets", description=__doc__, allow_abbrev=False
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--seeds", metavar="N", help="how many sets, such as 30")
     path = rerun.typed_path
-    parser.add_argument("--names", metavar="FILE", type=path, help="a class list in utf-8, one name a line")
-    parser.add_argument("--first", metavar="S", help="the first seed (default: 1), such as 1000 for the next class")
-    parser.add_argument("--out", metavar="DIR", type=path, default=ROOT / "class", help="the folder (default: class)")
+    parser.add_argument(
+        "--names", metavar="FILE", type=path, help="a class list in utf-8, one name a line"
+    )
+    parser.add_argument(
+        "--first", metavar="S", help="the first seed (default: 1), such as 1000 for the next class"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=path,
+        default=ROOT / "class",
+        help="the folder (default: class)",
+    )
     given = parser.parse_args(arguments)
     out = given.out.resolve()
     try:
@@ -379,12 +486,18 @@ def main(arguments: list[str] | None = None) -> int:
         size = sum(path.stat().st_size for path in out.glob("*.zip")) / len(students) / 1000
     except (InputError, OSError) as error:
         full = f"Cannot write to {out} ({getattr(error, 'strerror', '')}). Name another folder with --out."
-        print(f"tools.class_sets: {error if isinstance(error, InputError) else full}", file=sys.stderr)
+        print(
+            f"tools.class_sets: {error if isinstance(error, InputError) else full}", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
         print("tools.class_sets: stopped; nothing was written.", file=sys.stderr)
         return 130
-    seeds = f"seeds {students[0].seed} to {students[-1].seed}" if len(students) > 1 else f"seed {students[0].seed}"
+    seeds = (
+        f"seeds {students[0].seed} to {students[-1].seed}"
+        if len(students) > 1
+        else f"seed {students[0].seed}"
+    )
     made = f"{words.count(len(students), 'set')} ({size:.0f} kB each), {seeds}"
     print(f"{made}: {out}\nFor you alone: key.csv for the spreadsheet, key.html to print.")
     return 0

@@ -30,11 +30,29 @@ def draw() -> None:
         clear = (runs["p_value"] < 0.05).to_numpy()
         ax.plot(runs["lift"][~clear], cluster + jitter[~clear], ".", color="#BBBBBB", ms=3)
         ax.plot(runs["lift"][clear], cluster + jitter[clear], "d", color=plots.BLUE, ms=4)
-        ax.text(27, cluster, f"{clear.mean():.0%} significant", ha="right", va="center", color=plots.BLUE, fontsize=9)
+        ax.text(
+            27,
+            cluster,
+            f"{clear.mean():.0%} significant",
+            ha="right",
+            va="center",
+            color=plots.BLUE,
+            fontsize=9,
+        )
     ax.axvline(EFFECT, color=plots.TRUTH, linestyle="--")
-    ax.text(EFFECT + 0.2, -0.52, f"the truth: {EFFECT:+g} in every cluster", color=plots.TRUTH, fontsize=9)
+    ax.text(
+        EFFECT + 0.2,
+        -0.52,
+        f"the truth: {EFFECT:+g} in every cluster",
+        color=plots.TRUTH,
+        fontsize=9,
+    )
     ax.set(
-        xlabel="estimated lift (points)", ylabel="cluster", yticks=[0, 1, 2, 3], xlim=(None, 23.5), ylim=(3.6, -0.75)
+        xlabel="estimated lift (points)",
+        ylabel="cluster",
+        yticks=[0, 1, 2, 3],
+        xlim=(None, 23.5),
+        ylim=(3.6, -0.75),
     )
     fig.savefig(PICTURE, metadata={"Software": None}, dpi=110)
 

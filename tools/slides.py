@@ -80,7 +80,9 @@ def shown_code(cell: NotebookNode) -> str:
             asides = [s for s in block if is_aside(s)] if isinstance(block, list) else []
             if asides and (node is tree or len(asides) < len(block)):
                 left_out |= {number for s in asides for number in range(s.lineno, s.end_lineno + 1)}
-    code = "\n".join(line for number, line in enumerate(cell.source.splitlines(), 1) if number not in left_out)
+    code = "\n".join(
+        line for number, line in enumerate(cell.source.splitlines(), 1) if number not in left_out
+    )
     return re.sub(r"\n{3,}", "\n\n", code).strip()
 
 
@@ -97,7 +99,11 @@ def sections(source: str) -> list[str]:
 
 def is_setup(cell: NotebookNode) -> bool:
     """Whether a code cell holds knobs, or imports without any output."""
-    statements = [s for top in parse(cell.source).body for s in (top.body if isinstance(top, ast.Try) else [top])]
+    statements = [
+        s
+        for top in parse(cell.source).body
+        for s in (top.body if isinstance(top, ast.Try) else [top])
+    ]
     imports = any(isinstance(statement, ast.Import | ast.ImportFrom) for statement in statements)
     return "parameters" in cell.metadata.get("tags", []) or (imports and not cell.outputs)
 
@@ -111,16 +117,27 @@ def figure_dressing(notebook: NotebookNode) -> set[int]:
             continue
         tree = parse(cell.source)
         nodes = list(ast.walk(tree))
-        names = [n for s in tree.body if isinstance(s, ast.Assign) for target in s.targets for n in ast.walk(target)]
+        names = [
+            n
+            for s in tree.body
+            if isinstance(s, ast.Assign)
+            for target in s.targets
+            for n in ast.walk(target)
+        ]
         made = {n.id for n in names if isinstance(n, ast.Name)} | {
             s.name for s in tree.body if isinstance(s, ast.FunctionDef)
         }
-        dresses = any(isinstance(n, ast.JoinedStr) or (isinstance(n, ast.Name) and n.id == "plots") for n in nodes)
+        dresses = any(
+            isinstance(n, ast.JoinedStr) or (isinstance(n, ast.Name) and n.id == "plots")
+            for n in nodes
+        )
         above_figure = above_figure and dresses and not cell.outputs and not made & read
         if above_figure:
             found.add(position)
         else:
-            read = (read - made) | {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+            read = (read - made) | {
+                n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+            }
     return found
 
 
@@ -130,15 +147,26 @@ def pieces(notebook: NotebookNode) -> Iterator[tuple[int, bool, NotebookNode]]:
     for position, cell in enumerate(notebook.cells):
         parts, out = [nbformat.from_dict(cell)], cell.cell_type == "raw"
         if cell.cell_type == "markdown":
-            parts = [nbformat.from_dict({**cell, "source": source}) for source in sections(cell.source)]
+            parts = [
+                nbformat.from_dict({**cell, "source": source}) for source in sections(cell.source)
+            ]
         elif cell.cell_type == "code":
             [piece] = parts
             piece.source = cell.source if is_setup(cell) else shown_code(cell)
-            piece.outputs = [output for output in cell.outputs if not output.get("text", "").startswith("Figure: ")]
+            piece.outputs = [
+                output
+                for output in cell.outputs
+                if not output.get("text", "").startswith("Figure: ")
+            ]
             out = is_setup(cell) or position in dressing or bool(WAITS.search(cell.source))
             out = out or not (piece.source or piece.outputs)
-            if piece.source and piece.outputs and height(piece) > ROOM:  # the code on one slide, the result on the next
-                parts = [nbformat.from_dict({**piece, **half}) for half in ({"outputs": []}, {"source": ""})]
+            if (
+                piece.source and piece.outputs and height(piece) > ROOM
+            ):  # the code on one slide, the result on the next
+                parts = [
+                    nbformat.from_dict({**piece, **half})
+                    for half in ({"outputs": []}, {"source": ""})
+                ]
         for number, piece in enumerate(parts):
             piece.id = f"cell-{position}-{number}"
             yield position, out, piece
@@ -220,7 +248,10 @@ def tag(notebook: NotebookNode) -> None:
     for (position, _), kind in zip(kept, slide_types([piece for _, piece in kept]), strict=True):
         found[position] = max(found[position], kind, key=STRENGTH.index)
     for position, cell in enumerate(notebook.cells):
-        cell.metadata["slideshow"] = {**cell.metadata.get("slideshow", {}), "slide_type": found[position]}
+        cell.metadata["slideshow"] = {
+            **cell.metadata.get("slideshow", {}),
+            "slide_type": found[position],
+        }
 
 
 # The deck
@@ -236,9 +267,15 @@ def plan(notebook: NotebookNode) -> NotebookNode:
     tag(tagged)
     derived = own_types(tagged)
     own = own_types(notebook) if all(own_types(notebook)) else derived
-    kept = [(position, piece) for position, _, piece in pieces(notebook) if own[position] not in ("skip", "notes")]
+    kept = [
+        (position, piece)
+        for position, _, piece in pieces(notebook)
+        if own[position] not in ("skip", "notes")
+    ]
     seen = set()
-    for (position, piece), kind in zip(kept, slide_types([piece for _, piece in kept]), strict=True):
+    for (position, piece), kind in zip(
+        kept, slide_types([piece for _, piece in kept]), strict=True
+    ):
         changed = position not in seen and own[position] != derived[position]
         piece.metadata["slideshow"] = {"slide_type": own[position] if changed else kind}
         piece.metadata["transient"] = {"remove_source": not piece.source}
@@ -253,7 +290,8 @@ def exporter() -> SlidesExporter:
     """nbconvert's slides with the template of tools/deck."""
     # nbconvert's own reading of Markdown, less its rules for formulas: there are none, and a $ stays a dollar
     markdown = create_markdown(
-        renderer=IPythonRenderer(escape=False, exclude_anchor_links=True), plugins=["table", "strikethrough"]
+        renderer=IPythonRenderer(escape=False, exclude_anchor_links=True),
+        plugins=["table", "strikethrough"],
     )
     return SlidesExporter(
         template_name="deck",
@@ -273,7 +311,9 @@ def render(notebook: NotebookNode) -> str:
     """The deck of a notebook, one HTML text that asks for nothing else. Raises InputError where outputs are missing."""
     for number, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), 1):
         if cell.execution_count is None and cell.source.strip():
-            raise InputError(f"code cell {number} was not run; slides show stored outputs, so run all cells and save.")
+            raise InputError(
+                f"code cell {number} was not run; slides show stored outputs, so run all cells and save."
+            )
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     title = re.search(r"^# (.+)", prose, flags=re.MULTILINE)
     resources = {"metadata": {"name": title[1] if title else "Slides"}}
@@ -289,7 +329,9 @@ def find(name: str) -> tuple[Path, str]:
     path = rerun.typed_path(name).resolve()
     if path.suffix != ".ipynb" or not path.is_file():
         numbers = f"a number from 01 to {course[-1].name[:2]}"
-        raise InputError(f"{name}: there is no such notebook. Give {numbers}, or the path of an .ipynb file.")
+        raise InputError(
+            f"{name}: there is no such notebook. Give {numbers}, or the path of an .ipynb file."
+        )
     return path, f"{path.stem}.html" if path in course else f"{path.parent.name}-{path.stem}.html"
 
 
@@ -299,7 +341,9 @@ def deck(path: Path) -> str:
     try:
         return render(notebook)
     except Exception as error:  # whatever nbconvert stumbles over
-        why = error if isinstance(error, InputError) else f"it cannot be shown as slides ({error!r})."
+        why = (
+            error if isinstance(error, InputError) else f"it cannot be shown as slides ({error!r})."
+        )
         raise InputError(f"{path}: {why}") from None
 
 
@@ -313,7 +357,9 @@ def main(names: list[str], out: Path = ROOT / "slides") -> int:
         for name in names or [path.stem for path in rerun.notebook_files()]:
             path, file = find(name)
             if (earlier := found.setdefault(file, path)) != path:
-                raise InputError(f"{earlier} and {path} would both be {file}. Rename the folder of one.")
+                raise InputError(
+                    f"{earlier} and {path} would both be {file}. Rename the folder of one."
+                )
         decks = {file: deck(path) for file, path in found.items()}
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfinished-") as workshop:
             for file, html in decks.items():
@@ -323,10 +369,15 @@ def main(names: list[str], out: Path = ROOT / "slides") -> int:
         print(f"tools.slides: {error} Nothing was written.", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"tools.slides: Cannot write to {out} ({error.strerror}). Mend that, and try again.", file=sys.stderr)
+        print(
+            f"tools.slides: Cannot write to {out} ({error.strerror}). Mend that, and try again.",
+            file=sys.stderr,
+        )
         return 2
     print("\n".join(str(out / file) for file in decks))
-    print("Open one in a browser. Space goes on, F fills the screen, Esc shows all slides, ? lists more keys.")
+    print(
+        "Open one in a browser. Space goes on, F fills the screen, Esc shows all slides, ? lists more keys."
+    )
     return 0
 
 

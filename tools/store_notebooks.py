@@ -19,7 +19,11 @@ CLUSTERED = "customers_with_clusters.csv"
 
 def reading_minutes(notebook: nbformat.NotebookNode) -> int:
     """Minutes for a careful reader: 130 words a minute, half a minute a code cell, rounded up to the next five."""
-    prose = sum(len(re.findall(r"\w+", cell.source)) for cell in notebook.cells if cell.cell_type == "markdown")
+    prose = sum(
+        len(re.findall(r"\w+", cell.source))
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+    )
     code = sum(cell.cell_type == "code" for cell in notebook.cells)
     return 5 * math.ceil((prose / 130 + code / 2) / 5)
 
@@ -51,7 +55,9 @@ def main(names: list[str]) -> int:
         known = list(dict.fromkeys(path.stem for path in files))
         for name in names:
             if name not in known:
-                raise InputError(f"There is no notebook {name!r}. Give some of {', '.join(known)}, or none for all.")
+                raise InputError(
+                    f"There is no notebook {name!r}. Give some of {', '.join(known)}, or none for all."
+                )
         for path in files:
             if path.stem in (names or known):
                 store(path)
