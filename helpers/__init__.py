@@ -9,11 +9,22 @@ Pair = tuple[np.ndarray, np.ndarray]  # such as the lower and the upper ends of 
 
 
 class InputError(ValueError):
-    """Something the reader typed or supplied cannot be used; the message says what, where, and what to type instead."""
+    """Something the reader typed or supplied cannot be used.
 
-    def _render_traceback_(
-        self,
-    ) -> list[str]:  # IPython's hook: in a notebook the message alone is shown
+    The message says what, where, and what to type instead. Where it is about one argument, that
+    is `knob`, and the message goes on after its name: InputError("is 0; give 1.", knob="worth")
+    reads "worth is 0; give 1."
+    """
+
+    def __init__(self, message: str, knob: str = "") -> None:
+        super().__init__(f"{knob} {message}" if knob else message)
+        self.message, self.knob = message, knob
+
+    def named(self, name: str) -> str:
+        """The message for somebody who knows the knob by another name, such as --worth."""
+        return f"{name} {self.message}" if self.knob else self.message
+
+    def _render_traceback_(self) -> list[str]:  # IPython's hook: a notebook shows the message alone
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -29,7 +40,7 @@ def is_number(value: object, whole: bool = False) -> bool:
 def check_share(name: str, value: object, such_as: float) -> None:
     """Raise InputError unless value is a number between 0 and 1, both excluded."""
     if not (is_number(value) and 0 < value < 1):
-        raise InputError(f"{name} is {value}; it must lie between 0 and 1, such as {such_as}.")
+        raise InputError(f"is {value}; it must lie between 0 and 1, such as {such_as}.", name)
 
 
 def as_numbers(values: ArrayLike, what: str) -> np.ndarray:
@@ -59,5 +70,5 @@ def check_seed(seed: object) -> None:
         is_number(seed, whole=True) and 0 <= seed < 2**32
     ):
         raise InputError(
-            f"seed is {seed!r}; give a whole number from 0 to {2**32 - 1}, such as 42."
+            f"is {seed!r}; give a whole number from 0 to {2**32 - 1}, such as 42.", "seed"
         )

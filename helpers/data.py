@@ -101,10 +101,11 @@ def _check_arms_and_segments(
     arms = sorted(table[group].unique())
     if len(arms) != 2 or control not in arms:
         arms = _names(arms[:6]) + (" ..." if len(arms) > 6 else "")
-        said = (
-            f"the arms are {arms}, control is {control!r}. There must be two, one of them control"
+        raise InputError(
+            f"is {control!r}, but the arms in {path.name}, column {group}, are {arms}. "
+            "There must be two, one of them control.",
+            "control",
         )
-        raise InputError(f"{path.name}, column {group}: {said}.")
     different = table[segment].nunique()
     if different < 2 or different > MOST_SEGMENTS:
         said = f"{different} different value{'s'[: different != 1]}; segments can be 2 to {MOST_SEGMENTS}"

@@ -38,10 +38,11 @@ def simulate_experiment(
     group, noise = _draw(len(rows), noise_sd, _stream(seed))
     counts = {arm: int((group == arm).sum()) for arm in ARMS}
     if min(counts.values()) < 2:
-        fell = f"of {len(rows)} in it, {counts['control']} fell to control and {counts['treatment']} to treatment"
-        message = f"Cluster {target_cluster} is too small to test: {fell}, and each arm needs at least two.\n"
         raise InputError(
-            f"{message}Choose another target_cluster, fewer clusters, or another seed."
+            f"is {target_cluster}, a cluster too small to test: {counts['control']} of its "
+            f"{len(rows)} customers fell to control, {counts['treatment']} to treatment, and each "
+            "arm needs at least two.\nChoose another cluster, fewer clusters, or another seed.",
+            "target_cluster",
         )
     return rows.assign(
         group=group, outcome=rows[OUTCOME].to_numpy() + noise + effect * (group == "treatment")
@@ -80,7 +81,7 @@ def simulate_many(
     baseline = np.asarray(baseline, dtype=float)
     check_seed(seed)
     if not (is_number(n_runs, whole=True) and n_runs >= 1):
-        raise InputError(f"n_runs is {n_runs!r}; give a whole number from 1 up.")
+        raise InputError(f"is {n_runs!r}; give a whole number from 1 up.", "n_runs")
     rng = np.random.default_rng(seed)
     treated = rng.integers(2, size=(n_runs, len(baseline)), dtype=np.uint8).astype(bool)
     return baseline + rng.normal(0, noise_sd, size=treated.shape) + effect * treated, treated
@@ -120,7 +121,7 @@ def _stream(seed: Seed) -> Stream:
 def _check_knobs(effect: float, noise_sd: float) -> None:
     if not is_number(effect):
         raise InputError(
-            f"effect is {effect!r}; give a number of score points, such as 3.0, 0 or -2."
+            f"is {effect!r}; give a number of score points, such as 3.0, 0 or -2.", "effect"
         )
     if not (is_number(noise_sd) and noise_sd >= 0):
-        raise InputError(f"noise_sd is {noise_sd!r}; give a number of score points, 0 or more.")
+        raise InputError(f"is {noise_sd!r}; give a number of score points, 0 or more.", "noise_sd")

@@ -38,6 +38,7 @@ def compare_segments(
     rest of its row is nan. Raises InputError for a confidence or a control_share outside 0 to 1.
     """
     check_share("confidence", confidence, 0.95)
+    check_share("control_share", control_share, 0.5)
     rate, rows = is_rate(log[outcome]), {}
     for name, part in log.groupby(segment, observed=True):
         arms = [part.loc[(part[group] == control) == chosen, outcome] for chosen in (True, False)]

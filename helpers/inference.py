@@ -236,10 +236,10 @@ def bootstrap_ci(
     check_share("confidence", confidence, 0.95)
     control, treatment = _arm(control, "control"), _arm(treatment, "treatment")
     if method not in ("percentile", "basic", "BCa"):
-        raise InputError(f"method is {method!r}; choose 'percentile', 'basic' or 'BCa'.")
+        raise InputError(f"is {method!r}; choose 'percentile', 'basic' or 'BCa'.", "method")
     if not (is_number(n_resamples, whole=True) and n_resamples >= 100):
         raise InputError(
-            f"n_resamples is {n_resamples!r}; give a whole number from 100 up, 5000 is usual."
+            f"is {n_resamples!r}; give a whole number from 100 up, 5000 is usual.", "n_resamples"
         )
     if np.ptp(control) == np.ptp(treatment) == 0:
         raise InputError("Neither arm varies, so every resample would be the same.")

@@ -72,18 +72,18 @@ def _check(
 ) -> None:
     if not (is_number(sd) and sd > 0):
         raise InputError(
-            f"sd is {sd}; give the standard deviation inside an arm, a number above 0."
+            f"is {sd}; give the standard deviation inside an arm, a number above 0.", "sd"
         )
     check_share("alpha", alpha, 0.05)
     if not (is_number(target) and alpha < target < 1):
         raise InputError(
-            f"power is {target}; it must lie above alpha ({alpha}) and below 1, such as 0.8."
+            f"is {target}; it must lie above alpha ({alpha}) and below 1, such as 0.8.", "power"
         )
     if not (is_number(n_per_group) and n_per_group >= 2):
         raise InputError(
-            f"n_per_group is {n_per_group}; a t-test needs at least 2 customers in each group."
+            f"is {n_per_group}; a t-test needs at least 2 customers in each group.", "n_per_group"
         )
     if not is_number(effect):
         raise InputError(
-            f"effect is {effect}; give a number in the unit of the outcome, such as 3.0."
+            f"is {effect}; give a number in the unit of the outcome, such as 3.0.", "effect"
         )

@@ -65,7 +65,7 @@ def cluster_customers(
         allowed = (
             f"from 1 to {different}, as many as there are different customers ({len(table)} rows)"
         )
-        raise InputError(f"n_clusters is {n_clusters!r}; it must be a whole number {allowed}.")
+        raise InputError(f"is {n_clusters!r}; it must be a whole number {allowed}.", "n_clusters")
     ordered = table.sort_values(features)
     scaled = StandardScaler().fit_transform(ordered)
     labels = KMeans(n_clusters=n_clusters, n_init=10, random_state=seed).fit_predict(scaled)
@@ -102,6 +102,7 @@ def select_cluster(clustered: pd.DataFrame, target_cluster: int) -> pd.DataFrame
     if rows.empty:
         numbers = ", ".join(str(number) for number in sorted(clustered["Cluster"].unique()))
         raise InputError(
-            f"There is no cluster {target_cluster!r}. Set target_cluster to one of: {numbers}."
+            f"is {target_cluster!r}, but the clusters are {numbers}. Choose one of them.",
+            "target_cluster",
         )
     return rows.copy()

@@ -46,9 +46,9 @@ def bounds(looks: int, rule: str, alpha: float = 0.05) -> np.ndarray:
     """
     check_share("alpha", alpha, 0.05)
     if not (is_number(looks, whole=True) and 1 <= looks <= 100):
-        raise InputError(f"looks is {looks!r}; give a whole number from 1 to 100.")
+        raise InputError(f"is {looks!r}; give a whole number from 1 to 100.", "looks")
     if rule not in RULES:
-        raise InputError(f"rule is {rule!r}; choose one of {', '.join(RULES)}.")
+        raise InputError(f"is {rule!r}; choose one of {', '.join(RULES)}.", "rule")
     times = np.arange(1, looks + 1) / looks
     if rule == "bonferroni":
         return np.full(looks, stats.norm.isf(alpha / looks / 2))
@@ -91,7 +91,8 @@ def always_valid_interval(
     check_share("confidence", confidence, 0.95)
     if not (is_number(tau) and tau > 0):
         raise InputError(
-            f"tau is {tau!r}; give a size of lift above 0, such as the smallest one worth having."
+            f"is {tau!r}; give a size of lift above 0, such as the smallest one worth having.",
+            "tau",
         )
     lift, var = np.asarray(lift, dtype=float), np.square(np.asarray(se, dtype=float))
     half = np.sqrt(

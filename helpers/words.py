@@ -98,7 +98,7 @@ def check_worth(worth: float) -> None:
     """Raise InputError unless worth, the smallest lift worth having, is a number above 0."""
     if not (is_number(worth) and worth > 0):
         raise InputError(
-            f"worth is {worth!r}; give the smallest lift worth having, a number above 0."
+            f"is {worth!r}; give the smallest lift worth having, a number above 0.", "worth"
         )
 
 

