@@ -32,6 +32,7 @@ per user, a column of segments, a column with two arms, and an outcome of 0/1 or
 """
 
 import argparse
+import ast
 import os
 import re
 import sys
@@ -116,6 +117,25 @@ def set_knobs(notebook: nbformat.NotebookNode, knobs: dict[str, object]) -> None
             for name, value in knobs.items():
                 line = re.compile(rf"^{name} = [^#\n]*?(?=\s*(#|$))", flags=re.MULTILINE)
                 cell.source = line.sub(lambda _, n=name, v=value: f"{n} = {v!r}", cell.source)
+
+
+def knobs_of(notebook: nbformat.NotebookNode) -> dict[str, object]:
+    """The knobs of the cell tagged "parameters" and their values, in order; nothing is executed.
+
+    Raises InputError where there is no such cell, or a line of it is not a name and a plain value.
+    """
+    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    if not cells:
+        raise InputError('The notebook has no cell tagged "parameters". Get it anew.')
+    found: dict[str, object] = {}
+    for statement in ast.parse(cells[0].source).body:
+        try:
+            (target,) = statement.targets
+            found[target.id] = ast.literal_eval(statement.value)
+        except (AttributeError, ValueError):
+            line = ast.unparse(statement)
+            raise InputError(f"{line!r} is no knob and its value, such as seed = 42.") from None
+    return found
 
 
 def execute(
