@@ -18,9 +18,9 @@ import nbformat
 import pytest
 
 from helpers import InputError, checks
+from tests.guards import run_in_process
 from tests.test_exercises import EXERCISES
 from tests.test_house import committed_files
-from tests.test_rerun import run_in_process
 from tools import class_sets, rerun
 
 NAMES = ["Ada Lovelace", "Анна Каренина", "Бэла / Bela"]

@@ -1,4 +1,4 @@
-"""The data that ship with the course: made by the script beside them, shaped as the notebooks expect."""
+"""Customers: the data that ship, made by the script beside them, and what a file of one's own must hold."""
 
 import hashlib
 import re
@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from helpers import data, experiment, inference, segments
+from tests.guards import guard_message
 
 FOLDER = data.FOLDER
 MAKE = runpy.run_path(str(FOLDER / "make_data.py"))
@@ -85,7 +87,11 @@ def test_a_changed_byte_and_an_unlisted_file_are_caught(tmp_path):
         guard_checksums(tmp_path)
 
 
-# Customers
+def test_no_file_is_larger_than_a_megabyte():
+    assert all(path.stat().st_size < 1_000_000 for path in Path(FOLDER).iterdir() if path.is_file())
+
+
+# The customers that ship
 
 
 def test_customers_are_two_hundred_with_whole_numbers_in_range(customers):
@@ -123,7 +129,7 @@ def test_every_cluster_can_be_tested_at_seed_42(customers, cluster):
     assert table["group"].value_counts().min() >= 10
 
 
-# The experiment log
+# The experiment log that ships
 
 
 def test_log_columns_and_ranges(log):
@@ -186,5 +192,210 @@ def test_planted_effects_can_be_found_again(log):
         guard_planted_effects(log, -planted)
 
 
-def test_no_file_is_larger_than_a_megabyte():
-    assert all(path.stat().st_size < 1_000_000 for path in Path(FOLDER).iterdir() if path.is_file())
+# A file of one's own
+
+NAMES = "CustomerID,Gender,Age,Annual Income (k$),Spending Score (1-100)"
+ROWS = ("1,Male,20,15,39", "2,Female,21,16,81", "3,Male,22,17,6")
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Write a file, then read it back as customers."""
+
+    def write_and_load(*lines, encoding="utf-8"):
+        path = tmp_path / "mine.csv"
+        path.write_bytes("".join(f"{line}\n" for line in lines).encode(encoding))
+        return data.load_customers(path)
+
+    return write_and_load
+
+
+def each(change):
+    return [change(line) for line in (NAMES, *ROWS)]
+
+
+def with_column(name, value):
+    return [f"{NAMES},{name}", *(f"{row},{value}" for row in ROWS)]
+
+
+GOOD_FILES = {
+    "as it is": [NAMES, *ROWS],
+    "Genre for Gender": each(lambda line: line.replace("Gender", "Genre")),
+    "spaces around names": [NAMES.replace(",", " , "), *ROWS],
+    "byte order mark": ["\ufeff" + NAMES, *ROWS],
+    "columns in another order": each(lambda line: ",".join(reversed(line.split(",")))),
+    "carriage returns": each(lambda line: f"{line}\r"),
+    "blank lines": [NAMES, "", ROWS[0], ROWS[1], "", ROWS[2]],
+}
+
+
+@pytest.mark.parametrize("kind", GOOD_FILES)
+def test_good_customer_file(load, kind):
+    expected = pd.DataFrame([row.split(",") for row in ROWS], columns=NAMES.split(","))
+    numbers = {name: "int64" for name in expected if name != "Gender"}
+    assert_frame_equal(load(*GOOD_FILES[kind]), expected.astype(numbers).astype({"Gender": "str"}))
+
+
+def test_rows_keep_their_order_and_extra_columns_stand_behind(load):
+    table = load(
+        *(f"{note},{line}" for note, line in zip("nABC", (NAMES, *reversed(ROWS)), strict=True))
+    )
+    assert table["CustomerID"].tolist() == [3, 2, 1]
+    assert list(table) == [*NAMES.split(","), "n"]
+    assert table["n"].tolist() == ["A", "B", "C"]
+
+
+def test_broken_years_and_text_ids_are_welcome(load):
+    table = load(NAMES, "A-1,Male,20.5,15,39", "A-2,Male,21,15.25,39")
+    assert table["Age"].tolist() == [20.5, 21]
+    assert table["CustomerID"].tolist() == ["A-1", "A-2"]
+
+
+def test_a_comma_at_the_end_of_every_row_loses_nothing(load):
+    """Some programs end each row so; the columns must not slip to the left."""
+    assert (
+        load(NAMES, *(f"{row}," for row in ROWS))["Age"].tolist()
+        == load(NAMES, *ROWS)["Age"].tolist()
+    )
+
+
+# A file that is refused
+
+BAD_FILES = {
+    "header only": ([NAMES], "no customers", "Add one line"),
+    "missing column": (
+        each(lambda line: line[: line.rfind(",")]),
+        "lacks",
+        "'Spending Score (1-100)'",
+        "Rename",
+    ),
+    "semicolons": (
+        each(lambda line: line.replace(",", ";")),
+        "'CustomerID;Gender;Age",
+        "commas stand between",
+    ),
+    "tabs": (each(lambda line: line.replace(",", "\t")), "lacks", "commas stand between"),
+    "no names": (
+        list(ROWS),
+        "lacks",
+        "'CustomerID'",
+        "its columns are '1', 'Male'",
+        "the first line holds the names",
+    ),
+    "repeated name": (
+        each(lambda line: line.replace("Gender", "Age")),
+        "'Age' more than once",
+        "Keep one",
+    ),
+    "column Cluster": (with_column("Cluster", 1), "'Cluster'", "Rename yours"),
+    "column group": (with_column("group", "a"), "'group'", "Rename yours"),
+    "column outcome": (with_column("outcome", 1), "'outcome'", "Rename yours"),
+    "duplicate id": (
+        [NAMES, *ROWS, ROWS[0]],
+        "column CustomerID, row 4: 1 ",
+        "twice",
+        "keep one row for a customer",
+    ),
+    "blank age": ([NAMES, ROWS[0], "2,Female,,16,81"], "column Age, row 2", "blank", "fill it in"),
+    "spaces for a gender": ([NAMES, "1,  ,20,15,39"], "column Gender, row 1", "blank"),
+    "blank id": ([NAMES, ROWS[0], ",Female,21,16,81"], "column CustomerID, row 2", "blank"),
+    "many blanks": (
+        [NAMES, *ROWS, "4,Male,,1,1", "5,Male,,1,1"],
+        "column Age, row 4",
+        "2 such rows in all",
+    ),
+    "only commas": ([NAMES, ROWS[0], ",,,,"], "row 2", "blank"),
+    "too few values": (
+        [NAMES, ROWS[0], "2,Female,21,16"],
+        "column Spending Score (1-100), row 2",
+        "blank",
+    ),
+    "too many values in one row": (
+        [NAMES, ROWS[0], f"{ROWS[1]},9"],
+        "Expected 5 fields in line 3, saw 6",
+    ),
+    "too many values in every row": (
+        [NAMES, *(f"A-{row},9" for row in ROWS)],
+        "more values in a row than names",
+    ),
+    "text for a number": (
+        [NAMES, ROWS[0], "2,Female,old,16,81"],
+        "column Age, row 2: old is not",
+        "such as 42",
+    ),
+    "thousands comma": (
+        [NAMES, '1,Male,20,"1,500",39'],
+        "column Annual Income (k$), row 1: 1,500 is not a number",
+    ),
+    "per cent": (
+        [NAMES, "1,Male,20,15,39%"],
+        "column Spending Score (1-100), row 1: 39% is not a number",
+    ),
+    "true": ([NAMES, "1,Male,True,15,39"], "column Age, row 1: True is not a number"),
+    "infinite": (
+        [NAMES, "1,Male,20,inf,39"],
+        "column Annual Income (k$), row 1: inf",
+        "from 0 to 10,000",
+    ),
+    "negative age": (
+        [NAMES, ROWS[0], "2,Female,-3,16,81"],
+        "column Age, row 2: -3 is impossible",
+        "from 0 to 120",
+    ),
+    "score of zero": (
+        [NAMES, "1,Male,20,15,0"],
+        "column Spending Score (1-100), row 1: 0",
+        "from 1 to 100",
+    ),
+    "income in dollars": (
+        [NAMES, "1,Male,20,15000,39"],
+        "Annual Income (k$), row 1: 15000",
+        "from 0 to 10,000",
+    ),
+    "open quote": (
+        [NAMES, '1,"Male,20,15,39'],
+        "cannot be read as a table",
+        "Save it as CSV, utf-8",
+    ),
+    "a value more than names in every row": (
+        [NAMES, *(f"{row},9" for row in ROWS)],
+        "more values in a row than names",
+    ),
+    "name repeated with a space": ([f"{NAMES}, Age", *(f"{row},9" for row in ROWS)], "Age"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_FILES)
+def test_bad_customer_file(load, fault):
+    lines, *said = BAD_FILES[fault]
+    guard_message(lambda: load(*lines), "mine.csv", *said)
+
+
+NO_TABLES = {
+    "empty": b"",
+    "blank lines": b"\n\n",
+    "latin-1": "Âge\n".encode("latin-1"),
+    "utf-16": NAMES.encode("utf-16"),
+    "binary": bytes(range(256)),
+}
+
+
+@pytest.mark.parametrize("content", NO_TABLES.values(), ids=NO_TABLES)
+def test_file_that_is_no_table(tmp_path, content):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(content)
+    guard_message(
+        lambda: data.load_customers(path),
+        "mine.csv",
+        "cannot be read as a table",
+        "Save it as CSV, utf-8",
+    )
+
+
+def test_missing_file_and_folder(tmp_path):
+    guard_message(
+        lambda: data.load_customers(tmp_path / "no.csv"), "no file", "no.csv", "Check the spelling"
+    )
+    guard_message(
+        lambda: data.load_customers(str(tmp_path)), tmp_path.name, "cannot be read as a table"
+    )

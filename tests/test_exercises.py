@@ -11,7 +11,7 @@ from scipy import stats
 
 from helpers import InputError, checks, words
 from tests import notebook_checks
-from tests.test_rerun import RUNS, STANDARD, run_in_process, small_file
+from tests.guards import RUNS, STANDARD, run_in_process, small_file
 from tools import rerun
 
 NOTEBOOKS = {path.name[:2]: path for path in rerun.notebook_files()}

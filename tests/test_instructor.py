@@ -9,8 +9,8 @@ import pytest
 
 from helpers import checks, data, experiment, inference, segments
 from tests import notebook_checks
+from tests.guards import run_in_process
 from tests.test_predictions import CALL
-from tests.test_rerun import run_in_process
 from tools import rerun
 
 PAGE = (rerun.ROOT / "notebooks" / "instructor.md").read_text(encoding="utf-8")

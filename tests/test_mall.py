@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.test_rerun import STANDARD, run_in_process, tells_the_truth
+from tests.guards import STANDARD, run_in_process, tells_the_truth
 from tools import rerun
 
 MALL = os.environ.get("MALL_CUSTOMERS_CSV")

@@ -11,7 +11,7 @@ import pytest
 
 from helpers import InputError, checks, words
 from tests import notebook_checks
-from tests.test_rerun import run_in_process
+from tests.guards import run_in_process
 from tools import rerun
 
 FILES = [path for path in rerun.notebook_files() if not rerun.missing_package(path)]

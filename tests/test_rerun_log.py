@@ -14,9 +14,8 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from helpers import InputError, data, heterogeneity, words
-from tests.test_behaviour import caught
-from tests.test_rerun import lies as false_verdicts
-from tests.test_rerun import run_in_process
+from tests.guards import caught, run_in_process
+from tests.guards import lies as false_verdicts
 from tools import rerun
 
 NUMBER = r"[+-]?[\d,]*\.?\d+"

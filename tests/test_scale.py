@@ -21,8 +21,7 @@ from pandas.testing import assert_frame_equal
 from scipy import stats
 
 from helpers import adjustment, experiment, heterogeneity, inference, scale
-from tests.test_behaviour import caught, share
-from tests.test_messages import guard_message
+from tests.guards import caught, guard_message, share
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning"

@@ -23,6 +23,7 @@ from helpers.words import (
     verdict,
     verdict_label,
 )
+from tests.guards import guard_message
 
 STEADY = settings(
     deadline=None, derandomize=True, database=None, max_examples=300, phases=[Phase.generate]
@@ -437,3 +438,19 @@ def test_signs_that_mean_something_to_a_page_are_shown_as_they_are(monkeypatch):
             "text/plain": "p < 0.0001 for <b> and $5",
         }
     ]
+
+
+# Calls that are refused
+
+BAD_CALLS = {
+    "worth: 0": (lambda: words.verdict_label(-1, 1, worth=0), "worth is 0", "above 0"),
+    "worth: nan": (lambda: words.verdict_label(-1, 1, worth=math.nan), "worth is nan"),
+    "decision: worth 0": (lambda: words.decision(-1, 1, 0), "worth is 0", "above 0"),
+    "decision: worth nan": (lambda: words.decision(-1, 1, math.nan), "worth is nan", "above 0"),
+    "decision: worth text": (lambda: words.decision(-1, 1, "1"), "worth is '1'", "above 0"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_CALLS)
+def test_bad_call(fault):
+    guard_message(*BAD_CALLS[fault])

@@ -1,55 +1,38 @@
-"""Statistics as behaviour: error rates, coverage, power, symmetry.
+"""Two arms compared, by means, rates and bootstrap: error rates, coverage, symmetry.
 
 A guard is a function that takes the implementation: the true one must pass it, a faulty one must be caught by it.
 """
 
 import dataclasses
 import math
-from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.cluster import KMeans
-from sklearn.preprocessing import StandardScaler
+from statsmodels.stats.proportion import confint_proportions_2indep, test_proportions_2indep
 
-from helpers import data, experiment, inference, power, segments
+from helpers import data, experiment, inference, segments
+from tests.guards import caught, fields, guard_message, mirrored, share, two_arms
 
+test_proportions_2indep.__test__ = False  # a library's function, no test of ours
 RUNS = 20_000
 STEADY = settings(
     deadline=None, derandomize=True, database=None, max_examples=60, phases=[Phase.generate]
 )
+CLUSTERED = segments.cluster_customers(data.load_customers())
+SCORES = CLUSTERED.loc[CLUSTERED["Cluster"] == 1, experiment.OUTCOME]
 
 
-def caught(guard, faulty):
-    """The planted fault must fail the guard."""
-    with pytest.raises(AssertionError):
-        guard(faulty)
-
-
-def two_arms(n_c, n_t, sd_c=1.0, sd_t=1.0, lift=0.0, mean=10.0, runs=RUNS, seed=1):
-    """Outcome and treated, one row per run; the control arm stands in the first n_c columns."""
-    rng = np.random.default_rng(seed)
-    outcome = np.hstack(
-        [rng.normal(mean, sd_c, (runs, n_c)), rng.normal(mean + lift, sd_t, (runs, n_t))]
-    )
-    return outcome, np.broadcast_to(np.arange(n_c + n_t) >= n_c, outcome.shape)
+# Error rates and coverage of means
 
 
 def split(outcome, treated):
     n_c = int((~treated[0]).sum())
     return outcome[:, :n_c], outcome[:, n_c:]
 
-
-def share(hits):
-    return float(np.mean(hits))
-
-
-# Error rates, coverage, power
 
 FAIR_COIN = experiment.simulate_many(np.random.default_rng(3).normal(80, 10, 40), RUNS, effect=0)
 DESIGNS = {
@@ -157,27 +140,7 @@ def test_fieller_covers_where_the_naive_interval_does_not():
     assert share((low <= 1) & (high >= 1)) < 0.85
 
 
-def guard_power(formula):
-    for n, effect, sd in ((20, 3, 11), (20, -10, 11), (60, 5, 11), (5, 2, 1)):
-        simulated = share(welch_p(*two_arms(n, n, sd, sd, lift=effect)) < 0.05)
-        # Welch's test gives up a little power in tiny arms, where it also estimates its degrees of freedom
-        assert formula(n, effect, sd) == pytest.approx(simulated, abs=0.010 if n >= 20 else 0.035)
-
-
-def test_simulated_power_meets_the_formula():
-    guard_power(power.power)
-    caught(
-        guard_power, lambda n, effect, sd: power.power(2 * n, effect, sd)
-    )  # all customers taken for one group
-    caught(
-        guard_power, lambda n, effect, sd: stats.norm.sf(1.96 - effect / sd * math.sqrt(n / 2))
-    )  # blind to a loss
-
-
-# One experiment and many
-
-CLUSTERED = segments.cluster_customers(data.load_customers())
-SCORES = CLUSTERED.loc[CLUSTERED["Cluster"] == 1, experiment.OUTCOME]
+# One comparison and many
 
 
 def test_welch_many_is_compare_means_row_by_row():
@@ -201,50 +164,9 @@ def test_welch_many_says_nan_where_an_arm_is_too_small():
     assert blank.tolist() == [True, False]
 
 
-@pytest.mark.parametrize("seed", [0, 7, 42, 2**32 - 1])
-def test_replayed_row_is_the_simulated_experiment(seed):
-    outcome, treated = experiment.replay_seeds(SCORES, [5, seed], effect=-2, noise_sd=4)
-    one = experiment.simulate_experiment(CLUSTERED, 1, effect=-2, noise_sd=4, seed=seed)
-    np.testing.assert_array_equal(outcome[1], one["outcome"])
-    np.testing.assert_array_equal(treated[1], one["group"] == "treatment")
-
-
-def test_simulated_design():
-    """Outcome = score + noise + effect for the treated; a fair coin; the same seed gives the same runs."""
-    table = experiment.simulate_experiment(CLUSTERED, 1, effect=7, noise_sd=0)
-    gained = table["outcome"] - table[experiment.OUTCOME]
-    assert (gained == np.where(table["group"] == "treatment", 7, 0)).all()
-    assert table.index.equals(SCORES.index)
-
-    outcome, treated = experiment.simulate_many(
-        SCORES, 5_000, effect=7, noise_sd=2, seed=np.random.default_rng(8)
-    )
-    noise = outcome - SCORES.to_numpy() - 7 * treated
-    assert noise.mean() == pytest.approx(0, abs=0.03)
-    assert noise.std() == pytest.approx(2, abs=0.03)
-    assert treated.mean() == pytest.approx(0.5, abs=0.005)
-    np.testing.assert_array_equal(
-        experiment.simulate_many(SCORES, 5_000, effect=7, noise_sd=2, seed=8)[0], outcome
-    )
-
-
-def test_a_stream_is_drawn_from_where_it_stands():
-    for stream in (np.random.RandomState(42), np.random.default_rng(42)):
-        first, second = (
-            experiment.simulate_experiment(CLUSTERED, 1, seed=stream) for _ in range(2)
-        )
-        assert not first["outcome"].equals(second["outcome"])
-    first = experiment.simulate_experiment(CLUSTERED, 1, seed=np.random.RandomState(42))
-    assert first.equals(experiment.simulate_experiment(CLUSTERED, 1, seed=42))
-
-
 # Symmetry
 
 ARMS = st.lists(st.integers(-500, 500).map(lambda tenths: tenths / 10), min_size=2, max_size=20)
-
-
-def mirrored(x):
-    return 1 / (1 + x) - 1
 
 
 def lower_tailed(control, treatment):
@@ -378,6 +300,144 @@ def test_relative_interval_is_unbounded_when_the_control_mean_may_be_zero(mean_c
     assert math.isnan(r.relative_lift) == (mean_c == 0)
 
 
+# Conversion rates
+
+
+def agresti_caffo(x_c, n_c, x_t, n_t, method="agresti-caffo"):
+    with np.errstate(all="ignore"):
+        return confint_proportions_2indep(x_t, n_t, x_c, n_c, compare="diff", method=method)
+
+
+def wald(x_c, n_c, x_t, n_t):
+    return agresti_caffo(x_c, n_c, x_t, n_t, method="wald")
+
+
+RATES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+SIZES = [(n, n) for n in (20, 50, 100, 200, 500)] + [(20, 100), (20, 500), (500, 20), (50, 200)]
+
+
+def exact_coverage(interval):
+    """The least coverage over the grid, each computed from all outcomes that can happen, so without luck."""
+    least = 1.0
+    for n_c, n_t in SIZES:
+        x_c, x_t = np.arange(n_c + 1), np.arange(n_t + 1)
+        low, high = interval(x_c[:, None], n_c, x_t[None, :], n_t)
+        for p_c, p_t in product(RATES, RATES):
+            holds = (low <= p_t - p_c) & (p_t - p_c <= high)
+            least = min(
+                least, stats.binom.pmf(x_c, n_c, p_c) @ holds @ stats.binom.pmf(x_t, n_t, p_t)
+            )
+    return least
+
+
+def guard_rate_coverage(interval):
+    assert exact_coverage(interval) >= 0.93
+
+
+def test_interval_for_rates_covers_where_the_plain_one_does_not():
+    guard_rate_coverage(agresti_caffo)
+    caught(guard_rate_coverage, wald)
+    assert exact_coverage(wald) < 0.40  # 20 and 500 users at 2 %: often no conversion, so no width
+
+
+GRIDS = [(12, 12), (5, 30), (40, 7)]
+PAIRS = [
+    (x_c, n_c, x_t, n_t) for n_c, n_t in GRIDS for x_c in range(n_c + 1) for x_t in range(n_t + 1)
+]
+
+
+def guard_agresti_caffo(compare):
+    """Interval and p-value are those of statsmodels, for every outcome of small arms and some of large ones."""
+    for four in [*PAIRS, (3, 400, 11, 390), (120, 1_000, 90, 800), (0, 50_000, 17, 50_000)]:
+        r, (x_c, n_c, x_t, n_t) = compare(*four), four
+        ends = np.clip(agresti_caffo(*four), -1, 1)
+        assert [r.ci_low, r.ci_high] == pytest.approx(ends, abs=1e-12)
+        with np.errstate(all="ignore"):  # it also divides one rate by the other
+            test = test_proportions_2indep(
+                x_t, n_t, x_c, n_c, compare="diff", method="agresti-caffo"
+            )
+        assert [r.t, r.p_value] == pytest.approx([test.statistic, test.pvalue], rel=1e-9, abs=1e-12)
+        assert r.lift == pytest.approx(x_t / n_t - x_c / n_c, abs=1e-12)
+        assert r.ci_low <= r.lift <= r.ci_high
+
+
+def guard_rate_swap(compare):
+    """With the arms exchanged everything is mirrored, the relative numbers where both are bounded."""
+    for x_c, n_c, x_t, n_t in PAIRS:
+        there, back = compare(x_c, n_c, x_t, n_t), compare(x_t, n_t, x_c, n_c)
+        seen = fields(
+            back, "lift", "t", "ci_low", "ci_high", "p_value", "se", "mean_control", "sd_control"
+        )
+        want = fields(
+            there,
+            "lift",
+            "t",
+            "ci_high",
+            "ci_low",
+            "p_value",
+            "se",
+            "mean_treatment",
+            "sd_treatment",
+        )
+        assert seen == pytest.approx([-x for x in want[:4]] + want[4:], abs=1e-12)
+        if math.isfinite(there.relative_ci_low + back.relative_ci_low) and x_c and x_t:
+            seen = fields(back, "relative_lift", "relative_ci_low", "relative_ci_high")
+            want = fields(there, "relative_lift", "relative_ci_high", "relative_ci_low")
+            assert seen == pytest.approx([mirrored(x) for x in want], rel=1e-9, abs=1e-12)
+
+
+def guard_rate_agreement(compare):
+    """p below .05, zero outside the interval, and zero outside the relative one where that is bounded: all or none.
+
+    It is unbounded just where the control rate (one conversion and one non-conversion added) may be zero.
+    """
+    for four in PAIRS:
+        r, (x_c, n_c, *_) = compare(*four), four
+        p = (x_c + 1) / (n_c + 2)
+        assert math.isfinite(r.relative_ci_low) == (
+            p / math.sqrt(p * (1 - p) / (n_c + 2)) > stats.norm.ppf(0.975)
+        )
+        assert (r.ci_low > 0 or r.ci_high < 0) == (r.p_value < 0.05)
+        if math.isfinite(r.relative_ci_low):
+            assert (r.relative_ci_low > 0 or r.relative_ci_high < 0) == (r.p_value < 0.05)
+        assert math.isnan(r.relative_lift) == (x_c == 0)
+        assert x_c == 0 or r.relative_ci_low <= r.relative_lift <= r.relative_ci_high
+
+
+def plain_rates(x_c, n_c, x_t, n_t):
+    """The plain formula behind an honest relative interval."""
+    r, (low, high) = inference.compare_rates(x_c, n_c, x_t, n_t), wald(x_c, n_c, x_t, n_t)
+    return dataclasses.replace(r, ci_low=float(low), ci_high=float(high))
+
+
+def rates_by_control(x_c, n_c, x_t, n_t):
+    """Divides the interval by the control rate, as if that were known."""
+    r = inference.compare_rates(x_c, n_c, x_t, n_t)
+    low, high = (end / r.mean_control if x_c else end * math.inf for end in (r.ci_low, r.ci_high))
+    return dataclasses.replace(r, relative_ci_low=low, relative_ci_high=high)
+
+
+def half_added(x_c, n_c, x_t, n_t):
+    """Control's conversions get the extra one, treatment's do not."""
+    r = inference.compare_rates(x_c, n_c, x_t, n_t)
+    shift = 1 / (n_t + 2)
+    return dataclasses.replace(r, ci_low=r.ci_low - shift, ci_high=r.ci_high - shift)
+
+
+RATE_GUARDS = {
+    guard_agresti_caffo: (plain_rates, half_added),
+    guard_rate_swap: (rates_by_control, half_added),
+    guard_rate_agreement: (plain_rates, rates_by_control),
+}
+
+
+@pytest.mark.parametrize("guard", RATE_GUARDS)
+def test_rates(guard):
+    guard(inference.compare_rates)
+    for faulty in RATE_GUARDS[guard]:
+        caught(guard, faulty)
+
+
 # The bootstrap
 
 
@@ -472,180 +532,89 @@ def test_no_batch_is_larger_than_its_bound(monkeypatch):
     assert max(sizes) <= 50_000
 
 
-# Segments
+# Calls that are refused
 
 
-def raw_kmeans(customers, n_clusters=4, seed=42):
-    """Clusters as they come: rows in file order, numbers by luck."""
-    scaled = StandardScaler().fit_transform(customers[list(segments.DEFAULT_FEATURES)])
-    labels = KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(scaled)
-    return customers.assign(Cluster=labels)
+def compared(control, treatment=(1, 2, 3), **options):
+    return lambda: inference.compare_means(control, treatment, **options)
 
 
-def guard_row_order(cluster):
-    """Neither the order of the rows nor columns that are not features decide anybody's cluster."""
-    customers = data.load_customers()
-    for k in (2, 4, 7):
-        by_id = cluster(customers, k).set_index("CustomerID")["Cluster"]
-        for seed in range(2):
-            shuffled = customers.sample(frac=1, random_state=seed).assign(shoes=seed, note="x")[
-                ::-1
-            ]
-            again = cluster(shuffled, k)
-            assert again.drop(columns="Cluster").equals(shuffled)
-            assert again.set_index("CustomerID")["Cluster"].reindex(by_id.index).equals(by_id)
+def from_stats(*six):
+    return lambda: inference.compare_means_from_stats(*six)
 
 
-def guard_numbers(cluster):
-    """Clusters are numbered 0 to k - 1, the youngest first, for any seed."""
-    customers = data.load_customers()
-    for k in (1, 4, 7):
-        for seed in range(2):
-            clustered = cluster(customers, k, seed=seed)
-            ages = clustered.groupby("Cluster")["Age"].mean()
-            assert list(ages.index) == list(range(k))
-            assert ages.is_monotonic_increasing
+def bootstrapped(control=(1, 2, 4), treatment=(1, 2, 3), **options):
+    return lambda: inference.bootstrap_ci(control, treatment, **options)
 
 
-@pytest.mark.parametrize("guard", [guard_row_order, guard_numbers])
-def test_clusters_do_not_hang_on_luck(guard):
-    guard(segments.cluster_customers)
-    caught(guard, raw_kmeans)
+def rates(*four, **options):
+    return lambda: inference.compare_rates(*four, **options)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_customers_who_are_alike_share_a_cluster_in_any_order(seed):
-    table = pd.DataFrame(
-        {"Age": [20, 20, 21, 50, 51, 52, 30, 31, 30, 70, 71, 70], "Score": [5, 5, 6, 90, 91, 5] * 2}
-    )
-    plain = segments.cluster_customers(table, 4, ["Age", "Score"])["Cluster"]
-    mixed = segments.cluster_customers(
-        table.sample(frac=1, random_state=seed), 4, ["Age", "Score"]
-    )["Cluster"]
-    assert mixed.sort_index().equals(plain)
-    assert plain[0] == plain[1]
+FEW_RUNS = experiment.simulate_many([1, 2, 3, 4], 2)
+BAD_CALLS = {
+    "arm: one": (compared([1]), "control arm has 1 customer", "at least two"),
+    "arm: empty": (compared([]), "control arm has 0 customers", "at least two"),
+    "arm: blank": (compared([1, 2, math.nan]), "control arm", "blank or infinite", "position 2"),
+    "arm: missing": (compared([1, None, 3]), "control arm", "position 1"),
+    "arm: infinite": (compared([1, 2], [-math.inf, 1]), "treatment arm", "position 0"),
+    "arm: text": (compared(["a", "b"]), "control arm", "not numbers", "one number per customer"),
+    "arm: 2-D": (compared([1, 2], [[1, 2], [3, 4]]), "treatment arm has 2 dimensions", "one row"),
+    "arm: table": (compared(CLUSTERED[["Age"]]), "control arm has 2 dimensions"),
+    "arm: number": (compared(5), "control arm has 0 dimensions"),
+    "arms: constant": (compared([1, 1, 1], [2, 2, 2]), "Neither arm varies"),
+    "confidence: per cent": (compared([1, 2], confidence=95), "confidence is 95", "such as 0.95"),
+    "confidence: 0": (compared([1, 2], confidence=0), "confidence is 0", "between 0 and 1"),
+    "confidence: nan": (compared([1, 2], confidence=math.nan), "confidence is nan"),
+    "confidence: many": (lambda: inference.welch_many(*FEW_RUNS, confidence=1), "confidence is 1"),
+    "six numbers: n": (from_stats(1, 1, 1, 2, 1, 5), "control arm has n = 1", "at least two"),
+    "six numbers: n nan": (from_stats(1, 1, 5, 2, 1, math.nan), "treatment arm has n = nan"),
+    "six numbers: sd": (
+        from_stats(1, 1, 5, 2, -1, 5),
+        "treatment arm has mean 2 and sd -1",
+        "0 or more",
+    ),
+    "six numbers: mean": (
+        from_stats(math.nan, 1, 5, 2, 1, 5),
+        "control arm has mean nan",
+        "finite",
+    ),
+    "six numbers: constant": (from_stats(1, 0, 5, 2, 0, 5), "Neither arm varies"),
+    "bootstrap: method": (bootstrapped(method="bca"), "'bca'", "'percentile', 'basic' or 'BCa'"),
+    "bootstrap: few": (bootstrapped(n_resamples=99), "n_resamples is 99", "5000 is usual"),
+    "bootstrap: arm": (bootstrapped([1]), "control arm", "at least two"),
+    "bootstrap: confidence": (bootstrapped(confidence=1), "confidence is 1"),
+    "bootstrap: constant, basic": (
+        bootstrapped([1, 1], [2, 2], method="basic"),
+        "Neither arm varies",
+    ),
+    "bootstrap: constant, BCa": (bootstrapped([1, 1], [2, 2], method="BCa"), "Neither arm varies"),
+    "bootstrap: seed": (bootstrapped(seed=-1), "seed is -1"),
+    "bootstrap: broken n_resamples": (bootstrapped(n_resamples=150.5), "n_resamples is 150.5"),
+    "bootstrap: constant, percentile": (bootstrapped([1, 1], [2, 2]), "Neither arm varies"),
+    "arms: constant, not binary": (compared([0.1] * 3, [0.3] * 3), "Neither arm varies"),
+    "rates: n": (rates(0, 1, 5, 9), "control arm has 0 conversions of 1 users", "2 users or more"),
+    "rates: too many": (rates(1, 5, 10, 9), "treatment arm has 10 conversions of 9", "two counts"),
+    "rates: negative": (rates(-1, 5, 1, 9), "control arm has -1 conversions"),
+    "rates: share": (rates(0.2, 50, 9, 50), "control arm has 0.2 conversions", "two counts"),
+    "rates: nan": (rates(1, 50, math.nan, 50), "treatment arm has nan conversions"),
+    "rates: half a user": (rates(1, 50, 1, 9.5), "treatment arm has 1 conversions of 9.5"),
+    "rates: confidence": (rates(1, 5, 1, 9, confidence=95), "confidence is 95", "such as 0.95"),
+}
 
 
-def test_pure_noise_clusters_just_as_happily():
-    noise = np.random.default_rng(9).uniform(1, 99, (200, 3))
-    clustered = segments.cluster_customers(
-        pd.DataFrame(noise, columns=list(segments.DEFAULT_FEATURES))
-    )
-    profile = segments.profile_clusters(clustered)
-    assert len(profile) == 4
-    assert profile["customers"].min() >= 20
-    assert profile["customers"].sum() == 200
+@pytest.mark.parametrize("fault", BAD_CALLS)
+def test_bad_call(fault):
+    guard_message(*BAD_CALLS[fault])
 
 
-def test_age_bands_start_at_their_first_year():
-    bands = segments.age_band(pd.Series([18, 29, 29.9, 30, 39, 40, 75]))
-    assert [segments.AGE_BANDS.index(band) for band in bands] == [0, 0, 0, 1, 1, 2, 2]
-
-
-def test_profile_names_follow_the_means():
-    table = pd.DataFrame(
-        {
-            "Age": [20, 50, 80],
-            "Annual Income (k$)": [90, 50, 10],
-            "Spending Score (1-100)": [50] * 3,
-            "Cluster": [0, 1, 2],
-        }
-    )
-    profile = segments.profile_clusters(table)
-    assert profile["name"].tolist() == [
-        "younger, higher income, average spenders",
-        "of average age, average income, average spenders",
-        "older, lower income, average spenders",
-    ]
-    assert profile["customers"].tolist() == [1, 1, 1]
-
-
-# Power
-
-
-@pytest.mark.parametrize("alpha", [0.001, 0.05, 0.2])
-def test_power_rises_with_size_and_effect_and_starts_at_alpha(alpha):
-    sizes = [power.power(n, 3, 11, alpha) for n in (2, 3, 5, 20, 100, 1_000, 100_000)]
-    effects = [power.power(20, effect, 11, alpha) for effect in (0, 0.1, 1, 3, 10, 30)]
-    for rising in (sizes, effects):
-        assert all(0 <= low < high <= 1 for low, high in pairwise(rising))
-    assert effects[0] == pytest.approx(alpha)
-    assert [power.power(20, -effect, 11, alpha) for effect in (0, 0.1, 1, 3, 10, 30)] == effects
-    assert power.power(20, 6, 22, alpha) == power.power(20, 3, 11, alpha)
-
-
-def guard_inverse(sample_size):
-    """As many customers as `sample_size` asks for have just the power that was asked for."""
-    for effect, target, alpha in (
-        (3, 0.8, 0.05),
-        (-3, 0.8, 0.05),
-        (3, 0.999, 0.05),
-        (30, 0.9, 0.01),
-        (0.01, 0.5, 0.3),
-    ):
-        n = sample_size(effect, 11, power=target, alpha=alpha)
-        assert power.power(n, effect, 11, alpha) == pytest.approx(target, abs=1e-9)
-
-
-def by_the_normal(effect, sd, power, alpha):
-    return 2 * (sd / effect * (stats.norm.isf(alpha / 2) + stats.norm.ppf(power))) ** 2
-
-
-def test_sample_size_inverts_power():
-    guard_inverse(power.sample_size)
-    caught(guard_inverse, by_the_normal)
-    assert power.sample_size(0, 11) == math.inf
-
-
-@pytest.mark.parametrize("n", [2, 3, 20, 20.5, 1_000_000])
-@pytest.mark.parametrize("target", [0.06, 0.8, 0.999])
-def test_minimum_detectable_effect_inverts_power(n, target):
-    effect = power.minimum_detectable_effect(n, 11, power=target)
-    assert effect > 0
-    assert power.power(n, effect, 11) == pytest.approx(target, abs=1e-7)
-    if n > 2:
-        assert power.sample_size(effect, 11, power=target) == pytest.approx(n, rel=1e-5)
-
-
-def test_power_in_the_corners():
-    """Finite and in range for the smallest arms, huge arms, huge and tiny effects, and extreme targets."""
-    for n, effect in ((2, 1e9), (2, 1e-9), (1e9, 1e-4), (1e9, 3), (20, 1e6), (2, 0)):
-        assert 0.05 - 1e-9 <= power.power(n, effect, 1) <= 1
-    assert power.power(2, 1e9, 1) == power.power(1e9, 3, 1) == 1
-    assert power.sample_size(1e9, 1) == 2
-    assert power.sample_size(1e-6, 1) == pytest.approx(1.5697721e13, rel=1e-6)
-    assert 1_000 < power.sample_size(3, 11, power=0.999999) < math.inf
-    assert power.minimum_detectable_effect(2, 11, power=0.999999) < math.inf
-
-
-# Sample ratio
-
-
-def guard_ratio(sample_ratio_p):
-    """A fair coin alarms as often as asked; a missing tenth of an arm is seen."""
-    heads = Counter(np.random.default_rng(4).binomial(10_000, 0.5, RUNS).tolist())
-    p = np.repeat([sample_ratio_p(n, 10_000 - n) for n in heads], list(heads.values()))
-    for level in (0.01, 0.05, 0.25, 0.5, 0.75):
-        assert share(p < level) == pytest.approx(level, abs=0.015)
-    assert sample_ratio_p(10_000, 9_000) < 1e-9
-
-
-def test_sample_ratio():
-    guard_ratio(experiment.sample_ratio_p)
-    caught(guard_ratio, lambda c, t: experiment.sample_ratio_p(c, t) / 2)
-
-
-def guard_share_is_the_controls(sample_ratio_p):
-    assert sample_ratio_p(300, 100, expected_share=0.75) == pytest.approx(1)
-    assert sample_ratio_p(100, 300, expected_share=0.75) < 1e-9
-
-
-def test_expected_share_is_that_of_the_control_arm():
-    guard_share_is_the_controls(experiment.sample_ratio_p)
-    caught(
-        guard_share_is_the_controls,
-        lambda c, t, expected_share: experiment.sample_ratio_p(t, c, expected_share),
-    )
-    for n_c, n_t, planned in ((20, 30, 0.5), (310, 98, 0.75), (0, 5, 0.1)):
-        swapped = experiment.sample_ratio_p(n_t, n_c, 1 - planned)
-        assert experiment.sample_ratio_p(n_c, n_t, planned) == pytest.approx(swapped, rel=1e-9)
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (compared([1]), "1 customer;"),
+        (compared([1, 2, math.nan]), "blank or infinite values: 1, the first at position 2"),
+    ],
+    ids=["customer", "value"],
+)
+def test_one_is_not_a_plural(call, said):
+    guard_message(call, said)

@@ -1,0 +1,258 @@
+"""What several test files share: planted faults, refusals, simulated arms, and notebooks run without a kernel."""
+
+import ast
+import hashlib
+import math
+import re
+import socket
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from helpers import (
+    InputError,
+    adjustment,
+    data,
+    experiment,
+    heterogeneity,
+    inference,
+    plots,
+    power,
+    segments,
+    words,
+)
+from tools import rerun
+
+# Guards and what they measure
+
+
+def caught(guard, faulty):
+    """The planted fault must fail the guard."""
+    with pytest.raises(AssertionError):
+        guard(faulty)
+
+
+def guard_message(call, *said):
+    """`call` must refuse its input with an InputError of one or two lines that hold every word of `said`."""
+    with pytest.raises(InputError) as refused:
+        call()
+    message = str(refused.value)
+    assert 1 <= len(message.splitlines()) <= 2
+    assert message.endswith(".")
+    assert "None" not in message
+    for words_said in said:
+        assert words_said in message
+
+
+def two_arms(n_c, n_t, sd_c=1.0, sd_t=1.0, lift=0.0, mean=10.0, runs=20_000, seed=1):
+    """Outcome and treated, one row per run; the control arm stands in the first n_c columns."""
+    rng = np.random.default_rng(seed)
+    outcome = np.hstack(
+        [rng.normal(mean, sd_c, (runs, n_c)), rng.normal(mean + lift, sd_t, (runs, n_t))]
+    )
+    return outcome, np.broadcast_to(np.arange(n_c + n_t) >= n_c, outcome.shape)
+
+
+def share(hits):
+    return float(np.mean(hits))
+
+
+def covers(low, high, truth):
+    return share((low <= truth) & (truth <= high))
+
+
+def mirrored(x):
+    return 1 / (1 + x) - 1
+
+
+def fields(result, *names):
+    return [getattr(result, name) for name in names]
+
+
+# A notebook, run here
+
+STANDARD = {"customers_file": None, "n_clusters": 4, "target_cluster": 1, "effect": 3.0, "seed": 42}
+NUMBER = r"[+-]?[\d,]*\.?\d+"
+
+
+def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -> list[str]:
+    """Execute a notebook's code cells here, with sockets forbidden, and return every text it displayed or printed."""
+    shown: list[str] = []
+    notebook = nbformat.read(path, as_version=4)
+    rerun.set_knobs(notebook, knobs)
+
+    def no_network(*_args, **_kwargs):
+        raise OSError("the course must not use the network")
+
+    if offline:
+        monkeypatch.setattr(socket.socket, "connect", no_network)
+        monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    for module in (words, plots):
+        monkeypatch.setattr(
+            module, "display", lambda bundle, **_: shown.append(bundle["text/plain"])
+        )
+    monkeypatch.setattr(plots.plt, "close", figure_is_readable)
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *_, **__: figure.draw_without_rendering()
+    )  # nbval looks at them
+    space = {"print": lambda *parts: shown.append(" ".join(map(str, parts)))}
+    try:
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                exec(compile(ast.parse(cell.source), f"{path.name}, {cell.id}", "exec"), space)
+    finally:
+        close_figure("all")
+    return shown
+
+
+def functions_of(path: Path, *names: str) -> list:
+    """Functions that a notebook defines, for use without the rest of it."""
+    cells = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+    space: dict = {"np": np, "hashlib": hashlib, "seed": 42}
+    for name in names:
+        exec(next(source for source in cells if f"def {name}(" in source), space)
+    return [space[name] for name in names]
+
+
+close_figure = plt.close
+
+
+def figure_is_readable(figure) -> None:
+    """Called where `plots.show` closes a drawn figure: no raw formula in it, as a log axis has without a formatter."""
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    close_figure(figure)
+    assert not [text for text in texts if "mathdefault" in text]
+
+
+# What it says
+
+
+def lies(text: str) -> list[str]:
+    """Sentences that their own numbers contradict: every verdict next to an interval, and what never may be shown."""
+    found = []
+    seen = rf"is ({NUMBER}) (?:percentage )?points \(interval ({NUMBER}) to ({NUMBER}), p [=<] ({NUMBER})\)"
+    pattern = rf"{seen}\. (.*?)(?:\n|$)"
+    for lift, low, high, p, verdict in re.findall(pattern, text):
+        lift, low, high, p = (float(x.replace(",", "")) for x in (lift, low, high, p))
+        clear = low > 0 or high < 0
+        true = {
+            "A clear gain": low > 0,
+            "A clear loss": high < 0,
+            "No gain worth having": low <= 0 <= high < 1,
+            "Too uncertain to tell": low <= 0 <= high and high >= 1,
+        }
+        said = next((key for key in true if verdict.startswith(key)), None)
+        if said is None or not true[said] or not low <= lift <= high or (p < 0.05) != clear:
+            found.append(f"{lift} ({low} to {high}), p {p}: {verdict}")
+    found += re.findall(
+        r".*(?:\bnan\b|\binf\b|-0\.0+\b(?!\d)|\b1 (?:customers|points of|clusters|runs)\b).*", text
+    )
+    return found
+
+
+def expected(knobs: dict) -> tuple[pd.DataFrame, dict[int, inference.Comparison]]:
+    """The clusters and, for each that can be tested, the comparison; computed from scipy-checked helpers alone."""
+    clustered = segments.cluster_customers(
+        data.load_customers(knobs["customers_file"]), knobs["n_clusters"]
+    )
+    found = {}
+    for cluster in sorted(clustered["Cluster"].unique()):
+        try:
+            trial = experiment.simulate_experiment(
+                clustered, cluster, knobs["effect"], seed=knobs["seed"]
+            )
+        except words.InputError:
+            continue
+        arms = [trial[trial["group"] == arm]["outcome"] for arm in experiment.ARMS]
+        found[cluster] = inference.compare_means(*arms)
+    return clustered, found
+
+
+def small_file(folder: Path) -> str:
+    """Fourteen customers in another column order, with an extra column and the spelling Genre."""
+    customers = data.load_customers().head(14).rename(columns={"Gender": "Genre"}).assign(Note="x")
+    customers[customers.columns[::-1]].to_csv(folder / "small.csv", index=False)
+    return str(folder / "small.csv")
+
+
+RUNS = [
+    {"target_cluster": 0},
+    {"target_cluster": 2, "seed": 7},
+    {"target_cluster": 3},
+    {"target_cluster": 3, "effect": 0.0},
+    {"target_cluster": 0, "effect": -3.0, "n_clusters": 3, "seed": 2026},
+    {"target_cluster": 4, "effect": 40.0, "n_clusters": 6},
+    {"target_cluster": 0, "n_clusters": 2, "customers_file": "small"},
+]
+
+
+def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> None:
+    """All notebooks run on these knobs, name the right cluster, and say nothing their numbers contradict."""
+    monkeypatch.chdir(tmp_path)
+    knobs = STANDARD | knobs
+    if knobs["customers_file"] == "small":
+        knobs["customers_file"] = small_file(tmp_path)
+    clustered, results = expected(knobs)
+    target = knobs["target_cluster"]
+    files = [
+        path for path in rerun.notebook_files() if path.name[:2] != "09"
+    ]  # on its own knobs in test_real_experiments
+    texts = {
+        path.name[:2]: run_in_process(path, knobs | {"rows": 20_000}, monkeypatch) for path in files
+    }
+    everything = "\n".join("\n".join(shown) for shown in texts.values())
+    assert lies(everything) == []
+
+    own = words.verdict(results[target])
+    assert own in texts["03"] and own in texts["04"]
+    assert rerun.preview(**knobs).endswith(own)
+    published = inference.compare_means_from_stats(
+        80.055095, 11.030143, 20, 83.737255, 11.09962, 20
+    )
+    others = {words.verdict(r) for j, r in results.items() if j != target} - {
+        own,
+        words.verdict(published),
+    }
+    assert not others & set(texts["03"] + texts["04"])
+    named = set(re.findall(r"\b[Cc]luster (\d+) \(", everything)) | set(
+        re.findall(r"is cluster (\d+):", everything)
+    )
+    listed = {str(j) for j in results}
+    assert str(target) in named and named <= listed | {str(target)}
+    table = next(t for t in texts["03"] if t.startswith("Lift with interval"))
+    for cluster, r in results.items():
+        assert f"cluster {cluster} {r.lift:+.2f} ({words.interval(r.ci_low, r.ci_high)})" in table
+    part_two_is_true(texts, knobs, clustered, target)
+    saved = pd.read_csv(tmp_path / "customers_with_clusters.csv")
+    assert (saved["Cluster"].to_numpy() == clustered["Cluster"].to_numpy()).all()
+
+
+def part_two_is_true(
+    texts: dict[str, list[str]], knobs: dict, clustered: pd.DataFrame, target: int
+) -> None:
+    """What 06 to 08 say of this run, against helpers that have tests of their own."""
+    rows = segments.select_cluster(clustered, target)
+    if f"Experiment in cluster {target}, " in "\n".join(texts["07"]):
+        trial = experiment.simulate_experiment(
+            clustered, target, knobs["effect"], seed=knobs["seed"]
+        )
+        arms = trial["group"] == "treatment"
+        adjusted = adjustment.compare_adjusted(trial["outcome"], arms, trial[experiment.OUTCOME])
+        assert f"Adjusted: {words.verdict(adjusted)}" in texts["07"]
+    else:
+        assert any("cannot be adjusted" in text for text in texts["07"])
+    aim = abs(knobs["effect"]) or 1.0
+    sd = (rows[experiment.OUTCOME].var() + 25) ** 0.5
+    needed = words.count(math.ceil(2 * power.sample_size(aim, sd)), "customer")
+    assert any(
+        text.endswith(f"spread {words.number(sd)}: {needed} with one look.") for text in texts["08"]
+    )
+    table = heterogeneity.compare_segments(data.load_log(), "age_band", "converted")
+    for row in table.itertuples():
+        assert f"- {row.Index}: {words.verdict(row, 0.01, 'percentage points', 100)}" in texts["06"]

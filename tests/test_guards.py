@@ -1,0 +1,64 @@
+"""The guards themselves: each sees the fault it is there for."""
+
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+
+from helpers import InputError, plots
+from tests.guards import figure_is_readable, guard_message, lies, run_in_process
+
+
+def test_a_mute_refusal_and_a_traceback_are_caught():
+    def fails(error):
+        def call():
+            raise error
+
+        return call
+
+    guard_message(
+        fails(InputError("Age is blank in row 2: fill it in.")), "Age", "row 2", "fill it in"
+    )
+    for faulty in (
+        InputError("Bad value."),
+        InputError("Age:\nrow 2\nfill it in."),
+        InputError("Age row 2 fill it in"),
+    ):
+        with pytest.raises(AssertionError):
+            guard_message(fails(faulty), "Age", "row 2", "fill it in")
+    with pytest.raises(KeyError):
+        guard_message(fails(KeyError("Age")))
+
+
+def test_raw_formulas_in_a_figure_are_caught():
+    plots.use_style()
+    fig, ax = plt.subplots()
+    ax.set(xscale="log", xlim=(1, 1e6))
+    fig.canvas.draw()
+    with pytest.raises(AssertionError, match="mathdefault"):
+        figure_is_readable(fig)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "Treatment minus control is +3.68 points (interval -3.40 to +10.77, p = 0.2993). A clear gain, yes.",
+        "Treatment minus control is +3.68 points (interval -3.40 to +10.77, p = 0.0193). Too uncertain to tell: x",
+        "Treatment minus control is +0.10 points (interval -0.40 to +0.60, p = 0.7000). Too uncertain to tell: x",
+        "Treatment minus control is -2.00 points (interval +0.40 to +4.60, p = 0.0200). A clear gain; x",
+        "Treatment minus control is +2.87 percentage points (interval -1.36 to +4.38, p = 0.0002). A clear gain: x",
+        "- old: Treatment minus control is +2.87 percentage points (interval +1.36 to +4.38, p = 0.1). A clear gain: x",
+        "The mean is nan points.",
+        "Lift: -0.00 points.",
+    ],
+)
+def test_lies_are_caught(lie):
+    assert lies(lie)
+
+
+def test_a_notebook_that_calls_home_is_caught(tmp_path, monkeypatch):
+    cell = nbformat.v4.new_code_cell(
+        "import urllib.request\nurllib.request.urlopen('http://example.org')"
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "01_home.ipynb")
+    with pytest.raises(OSError, match="must not use the network"):
+        run_in_process(tmp_path / "01_home.ipynb", {}, monkeypatch)

@@ -1,0 +1,517 @@
+"""Segments compared, pooled, and told apart.
+
+A guard is a function that takes the implementation: the true one must pass it, a faulty one must be caught by it.
+"""
+
+import dataclasses
+import math
+from itertools import pairwise
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from pandas.testing import assert_frame_equal
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from helpers import experiment, heterogeneity, inference
+from tests.guards import caught, covers, fields, guard_message, share
+
+RUNS = 4_000
+BAND = 3.2 * math.sqrt(
+    0.05 * 0.95 / RUNS
+)  # how far luck may carry a rate of 5 % in so many runs: 1.1 points
+
+
+# Many segments, many tests
+
+
+def many_p(lifts, n=20, seed=1):
+    """p-values of Welch's test, runs x segments; each segment has n and n customers, lifts are in its sd."""
+    rng = np.random.default_rng(seed)
+    outcome = rng.normal(0, 1, (RUNS, len(lifts), 2 * n))
+    outcome[..., n:] += np.asarray(lifts, dtype=float)[:, None]
+    treated = np.broadcast_to(np.arange(2 * n) >= n, (RUNS * len(lifts), 2 * n))
+    p = inference.welch_many(outcome.reshape(-1, 2 * n), treated)["p_value"]
+    return p.to_numpy().reshape(RUNS, len(lifts))
+
+
+NULL = many_p(np.zeros(20))
+SOME_TRUE = np.repeat([0, 1.0], [12, 8])  # 12 segments without effect, 8 with one
+MIXED = many_p(SOME_TRUE, seed=2)
+
+
+def rejected(method):
+    """Which tests `multipletests` calls significant, runs x segments; runs with no p below .05 need not ask it."""
+
+    def reject(p):
+        found = p < 0.05
+        with mock.patch("gc.collect"):  # Holm's branch calls it every time, at 30 ms a call
+            for run in np.flatnonzero(found.any(axis=1)):
+                found[run] = multipletests(p[run], 0.05, method)[0]
+        return found
+
+    return reject
+
+
+def unadjusted(p):
+    return p < 0.05
+
+
+def guard_family(reject):
+    """With 3, 8 or 20 segments, any false alarm at all comes in 5 % of experiments, also beside true effects."""
+    for m in (3, 8, 20):
+        assert share(reject(NULL[:, :m]).any(axis=1)) <= 0.05 + BAND, m
+    assert share(reject(MIXED)[:, SOME_TRUE == 0].any(axis=1)) <= 0.05 + BAND
+
+
+@pytest.mark.parametrize("method", ["bonferroni", "holm"])
+def test_family_of_segments_keeps_its_promise(method):
+    guard_family(rejected(method))
+    for m in (3, 8, 20):  # and hardly more than it
+        assert share(rejected(method)(NULL[:, :m]).any(axis=1)) >= 0.05 - BAND
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [unadjusted, rejected("fdr_bh"), lambda p: p < 2 * 0.05 / p.shape[1]],
+    ids=["unadjusted", "false discovery rate", "half the tests"],
+)
+def test_a_broken_promise_to_the_family_is_caught(faulty):
+    caught(guard_family, faulty)
+
+
+@pytest.mark.parametrize("m", [3, 8, 20])
+def test_unadjusted_false_alarms_pile_up(m):
+    assert share(unadjusted(NULL[:, :m]).any(axis=1)) == pytest.approx(1 - 0.95**m, abs=0.025)
+
+
+def guard_discoveries(reject):
+    """Of what is called an effect, 5 % at most is none, on average; with nothing but nulls as well."""
+    for p, null in (
+        (NULL, np.full(20, True)),
+        (MIXED, SOME_TRUE == 0),
+        (MIXED[:, 6:], SOME_TRUE[6:] == 0),
+    ):
+        found = reject(p)
+        false = found[:, null].sum(axis=1) / np.maximum(found.sum(axis=1), 1)
+        assert false.mean() <= 0.05 * null.mean() + BAND
+
+
+def test_false_discovery_rate():
+    guard_discoveries(rejected("fdr_bh"))
+    caught(guard_discoveries, unadjusted)
+    caught(guard_discoveries, lambda p: rejected("fdr_bh")(p / 2))
+
+
+def test_what_one_method_finds_the_next_finds_too():
+    """Bonferroni, Holm, Benjamini-Hochberg, nothing: each finds all that the one before it finds, and more."""
+    found = [rejected(method)(MIXED) for method in ("bonferroni", "holm", "fdr_bh")] + [
+        unadjusted(MIXED)
+    ]
+    for fewer, more in pairwise(found):
+        assert (fewer <= more).all()
+        assert share(fewer[:, SOME_TRUE == 1]) + 0.005 < share(more[:, SOME_TRUE == 1])
+
+
+# Segment by segment
+
+
+@pytest.fixture(scope="module")
+def log():
+    """Five segments in an order of their own, one of them empty, one too small, one without variation in revenue."""
+    rng = np.random.default_rng(2)
+    segment = np.concatenate([rng.choice(["b", "a", "c"], 600), ["few"] * 4, ["flat"] * 10])
+    n = len(segment)
+    log = pd.DataFrame(
+        {
+            "band": pd.Categorical(segment, categories=["c", "few", "nobody", "b", "flat", "a"]),
+            "group": np.where(rng.random(n) < 0.3, "control", "treatment"),
+            "revenue": np.where(segment == "flat", 5.0, rng.gamma(2, 10, n)),
+            "converted": rng.integers(0, 2, n),
+        }
+    )
+    log.loc[log["band"] == "few", "group"] = ["control", *["treatment"] * 3]
+    return log.sample(frac=1, random_state=1)
+
+
+def guard_segments(compare, log):
+    """Every segment, in its order, is the comparison made by hand; one that cannot be tested keeps its counts."""
+    for outcome, untestable in (("revenue", ["few", "flat"]), ("converted", ["few"])):
+        table = compare(log, "band", outcome, confidence=0.9, control_share=0.3)
+        assert table.index.tolist() == ["c", "few", "b", "flat", "a"]
+        assert table.index.name == "band"
+        assert table[["n_control", "n_treatment"]].to_numpy().sum() == len(log)
+        for name, row in table.iterrows():
+            part = log[log["band"] == name]
+            control, treatment = (
+                part.loc[part["group"] == arm, outcome] for arm in experiment.ARMS
+            )
+            counts = [len(control), len(treatment)]
+            assert row[["n_control", "n_treatment"]].tolist() == counts
+            assert row["ratio_p"] == pytest.approx(experiment.sample_ratio_p(*counts, 0.3))
+            if name in untestable:
+                assert row.drop(["n_control", "n_treatment", "ratio_p"]).isna().all()
+                continue
+            if outcome == "revenue":
+                by_hand = inference.compare_means(control, treatment, 0.9)
+            else:
+                by_hand = inference.compare_rates(
+                    int(control.sum()), counts[0], int(treatment.sum()), counts[1], 0.9
+                )
+            for field, value in dataclasses.asdict(by_hand).items():
+                assert row[field] == pytest.approx(value, nan_ok=True), (name, field)
+
+
+FAULTY_SEGMENTS = {
+    "drops what cannot be tested": lambda table: table.dropna(subset="lift"),
+    "sorts by name": lambda table: table.sort_index(),
+    "forgets the counts": lambda table: table.where(table["lift"].notna()),
+    "mirrors the arms": lambda table: table.assign(lift=-table["lift"]),
+    "checks for half and half": lambda table: table.assign(
+        ratio_p=[
+            experiment.sample_ratio_p(*map(int, n))
+            for n in table[["n_control", "n_treatment"]].to_numpy()
+        ]
+    ),
+}
+
+
+def test_segments_one_by_one(log):
+    guard_segments(heterogeneity.compare_segments, log)
+
+
+@pytest.mark.parametrize("fault", FAULTY_SEGMENTS)
+def test_faulty_tables_of_segments_are_caught(log, fault):
+    def faulty(*arguments, **options):
+        return FAULTY_SEGMENTS[fault](heterogeneity.compare_segments(*arguments, **options))
+
+    caught(lambda compare: guard_segments(compare, log), faulty)
+
+
+@pytest.mark.parametrize("outcome", ["revenue", "converted"])
+def test_swapped_arms_in_every_segment(log, outcome):
+    there = heterogeneity.compare_segments(log, "band", outcome, control_share=0.3)
+    back = heterogeneity.compare_segments(
+        log, "band", outcome, control="treatment", control_share=0.7
+    )
+    sign = pd.DataFrame(
+        {"lift": -there["lift"], "ci_low": -there["ci_high"], "ci_high": -there["ci_low"]}
+    )
+    same = there.rename(columns={"n_control": "n_treatment", "n_treatment": "n_control"})
+    same = same[["n_control", "n_treatment", "p_value", "se", "ratio_p"]].join(sign)
+    assert_frame_equal(back[list(same)], same)
+
+
+def test_segments_of_numbers_keep_their_order():
+    log = pd.DataFrame(
+        {"k": [10, 9, 2, 1] * 4, "group": np.repeat(experiment.ARMS, 8), "y": range(16)}
+    )
+    assert heterogeneity.compare_segments(log, "k", "y").index.tolist() == [1, 2, 9, 10]
+
+
+def test_a_rate_is_zeros_and_ones_only():
+    rates = [(0, 1), (0.0, 1.0), (True, False), (1, 1)]
+    others = [(0, 2), (0, 0.5), (0, math.nan), (-1, 1)]
+    assert [heterogeneity.is_rate(pd.Series(pair)) for pair in rates + others] == [True] * 4 + [
+        False
+    ] * 4
+
+
+# Do the effects differ?
+
+
+def pooled_many(lift, se):
+    """`heterogeneity.pool` on every row: lift, se and p-value of Cochran's test."""
+    weights = 1 / se**2
+    mean = (weights * lift).sum(axis=1) / weights.sum(axis=1)
+    q = (weights * (lift - mean[:, None]) ** 2).sum(axis=1)
+    return mean, 1 / np.sqrt(weights.sum(axis=1)), stats.chi2.sf(q, lift.shape[1] - 1)
+
+
+def guard_pool(pool):
+    """Weights, interval and Q, against the formula written out for many random tables."""
+    rng = np.random.default_rng(3)
+    for k in (2, 3, 4, 8):
+        lift, se = rng.normal(0, 3, (25, k)), rng.uniform(0.2, 3, (25, k))
+        for i, (mean, mean_se, p) in enumerate(zip(*pooled_many(lift, se), strict=True)):
+            r = pool(lift[i], se[i], confidence=0.9)
+            half = stats.norm.ppf(0.95) * mean_se
+            seen = fields(r, "lift", "se", "ci_low", "ci_high", "q_p_value", "df")
+            assert seen == pytest.approx([mean, mean_se, mean - half, mean + half, p, k - 1])
+            assert r.p_value == pytest.approx(2 * stats.norm.sf(abs(mean / mean_se)))
+            assert r.q == pytest.approx(stats.chi2.isf(p, k - 1), rel=1e-6)
+
+
+def plain_average(lift, se, confidence=0.95):
+    r = heterogeneity.pool(lift, np.full(len(lift), np.mean(se)), confidence)
+    return r._replace(lift=float(np.mean(lift)))
+
+
+def weights_by_se(lift, se, confidence=0.95):
+    return heterogeneity.pool(lift, np.sqrt(se), confidence)
+
+
+def test_pool():
+    guard_pool(heterogeneity.pool)
+    for faulty in (plain_average, weights_by_se):
+        caught(guard_pool, faulty)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("lift", [0, 0.3, -7])
+def test_equal_lifts_are_pooled_in_silence(lift):
+    r = heterogeneity.pool([lift] * 3, [1, 2, 3])
+    assert fields(r, "lift", "q", "q_p_value") == pytest.approx([lift, 0, 1], abs=1e-12)
+
+
+def guard_saturated(pool, log):
+    """Cochran's Q on Welch's standard errors is the robust Wald test of all interactions with the segment."""
+    rows = log[log["band"].isin(["a", "b", "c"])].assign(band=log["band"].astype(str))
+    rows["treated"] = (rows["group"] == "treatment").astype(int)
+    table = heterogeneity.compare_segments(rows, "band", "revenue")
+    fit = smf.ols("revenue ~ C(band) * treated", rows).fit(cov_type="HC2")
+    crossed = [name for name in fit.params.index if ":" in name]
+    wald_test = fit.wald_test(
+        np.eye(len(fit.params))[[list(fit.params.index).index(x) for x in crossed]], scalar=True
+    )
+    r = pool(table["lift"], table["se"])
+    assert wald_test.df_denom == r.df == 2
+    assert [r.q, r.q_p_value] == pytest.approx([wald_test.statistic, wald_test.pvalue], rel=1e-9)
+
+
+def test_q_is_the_wald_test_of_a_saturated_regression(log):
+    guard_saturated(heterogeneity.pool, log)
+    caught(lambda pool: guard_saturated(pool, log), plain_average)
+
+
+SPREADS = np.array([1.0, 2.0, 0.5, 3.0])
+
+
+def simulated_lifts(true, seed=4):
+    return np.random.default_rng(seed).normal(true, SPREADS, (5 * RUNS, 4)), np.broadcast_to(
+        SPREADS, (5 * RUNS, 4)
+    )
+
+
+def lifts_of_small_clusters(n=40, seed=5):
+    """Lifts and Welch's standard errors of four clusters of n customers, without any effect."""
+    rng = np.random.default_rng(seed)
+    outcome = rng.normal(50, 10, (4 * 2 * RUNS, n))
+    runs = inference.welch_many(outcome, np.broadcast_to(np.arange(n) % 2 == 0, outcome.shape))
+    return tuple(runs[name].to_numpy().reshape(-1, 4) for name in ("lift", "se"))
+
+
+def guard_equal_effects(many):
+    """With equal true effects Q alarms in 5 % of experiments and the pooled interval holds the effect in 95 %."""
+    mean, se, p = many(*simulated_lifts(2.0))
+    assert share(p < 0.05) == pytest.approx(0.05, abs=0.006)
+    assert covers(mean - 1.96 * se, mean + 1.96 * se, 2.0) == pytest.approx(0.95, abs=0.006)
+
+
+def test_equal_effects():
+    guard_equal_effects(pooled_many)
+    caught(guard_equal_effects, lambda lift, se: pooled_many(lift, np.full_like(se, se.mean())))
+    caught(guard_equal_effects, lambda lift, se: pooled_many(lift, 1.1 * se))
+
+
+def test_q_alarms_a_little_too_often_in_clusters_of_40():
+    """Its standard errors are estimated, and treated as known: 5 % become 6 or 7."""
+    mean, se, p = pooled_many(*lifts_of_small_clusters())
+    assert 0.05 < share(p < 0.05) < 0.08
+    assert 0.93 < covers(mean - 1.96 * se, mean + 1.96 * se, 0) < 0.95
+
+
+def test_power_of_q_rises_with_heterogeneity():
+    found = [
+        share(pooled_many(*simulated_lifts(2 + np.array([-1, 1, 1, -1]) * d))[2] < 0.05)
+        for d in (0, 0.5, 1, 2)
+    ]
+    assert all(low + 0.05 < high for low, high in pairwise(found))
+    assert found[-1] > 0.85
+
+
+# Do they differ in sign?
+
+
+def gail_simon_p(lift):
+    both = (lift > 0).any(axis=1) & (lift < 0).any(axis=1)
+    return np.array(
+        [
+            heterogeneity.gail_simon(row, np.ones(len(row)))[1] if b else 1
+            for row, b in zip(lift, both, strict=True)
+        ]
+    )
+
+
+def guard_signs(p_values):
+    """Segments whose effects have one sign, or none: at most 5 % alarms, 5 % just where all but one huge are zero."""
+    rng, runs = np.random.default_rng(6), 1_500
+    band = 3.2 * math.sqrt(0.05 * 0.95 / runs)
+    for true, low, high in (
+        ([50, 0], 0.05, 0.05),
+        ([-50, 0, 0, 0], 0.05, 0.05),
+        ([50, 50, 50, 0], 0, 0.05),  # room for one wrong sign only
+        ([0, 0, 0, 0], 0, 0.01),
+        ([1, 2, 3, 4], 0, 0.01),
+    ):
+        alarms = share(p_values(rng.normal(true, 1, (runs, len(true)))) < 0.05)
+        assert low - band <= alarms <= high + band, true
+    for true, least in (([3, -3, 3, -3], 0.8), ([4, 4, 4, -4], 0.8)):
+        assert share(p_values(rng.normal(true, 1, (runs, 4))) < 0.05) > least
+
+
+def any_difference_p(lift):
+    """Cochran's test: it alarms when effects differ, of whatever sign."""
+    return pooled_many(lift, np.ones_like(lift))[2]
+
+
+def all_segments_p(lift):
+    """Takes the sum over one sign for a chi-square with all segments but one."""
+    squares = [np.where(side, lift**2, 0).sum(axis=1) for side in (lift > 0, lift < 0)]
+    return stats.chi2.sf(np.minimum(*squares), lift.shape[1] - 1)
+
+
+def test_test_for_different_signs():
+    guard_signs(gail_simon_p)
+    for faulty in (any_difference_p, all_segments_p, lambda lift: gail_simon_p(lift) / 2):
+        caught(guard_signs, faulty)
+
+
+def test_gains_and_losses_are_treated_alike():
+    rng = np.random.default_rng(7)
+    for k in (2, 3, 6):
+        lift, se = rng.normal(0, 2, k), rng.uniform(0.5, 2, k)
+        statistic, p = heterogeneity.gail_simon(lift, se)
+        assert heterogeneity.gail_simon(-lift, se) == pytest.approx((statistic, p))
+        assert heterogeneity.gail_simon(10 * lift[::-1], 10 * se[::-1]) == pytest.approx(
+            (statistic, p)
+        )
+        assert heterogeneity.gail_simon(abs(lift), se) == (0, 1)
+
+
+# Small segments with rates
+
+
+def small_cells(lift_of, m, n, rate, sure=None, runs=2_000, seed=20):
+    """Lift and se, runs x m segments of n users an arm, without effect; `sure`: control, treatment in the first."""
+    every = [[inference.compare_rates(c, n, t, n) for t in range(n + 1)] for c in range(n + 1)]
+    lift, se = (
+        np.array([[of(r) for r in row] for row in every]) for of in (lift_of, lambda r: r.se)
+    )
+    rates = np.full((2, m), rate)
+    rates[:, 0] = rates[:, 0] if sure is None else sure
+    counts = tuple(np.random.default_rng(seed).binomial(n, rates[:, None], (2, runs, m)))
+    return lift[counts], se[counts]
+
+
+def small_cell_alarms(lift_of):
+    """How often Q sees a difference, and Gail and Simon's test a change of sign, where there is none.
+
+    For the sign also in its hardest case, beside a segment that gains for sure. One row a design.
+    """
+    found = []
+    for m, n, rate in ((10, 10, 0.3), (20, 10, 0.4)):
+        plain, beside = (small_cells(lift_of, m, n, rate, sure) for sure in (None, (0, 1)))
+        signs = [
+            [heterogeneity.gail_simon(*row)[1] for row in zip(*runs, strict=True)]
+            for runs in (plain, beside)
+        ]
+        found.append([share(np.less(p, 0.05)) for p in (pooled_many(*plain)[2], *signs)])
+    return np.array(found)
+
+
+def guard_small_cells(alarms):
+    assert (alarms <= 0.05 + 3.2 * math.sqrt(0.05 * 0.95 / 2_000)).all(), alarms
+
+
+def centre_of_interval(r):
+    return r.t * r.se
+
+
+def raw_lift(r):
+    return r.lift
+
+
+def test_rates_of_small_segments_are_pooled_by_the_centre_of_their_interval():
+    guard_small_cells(small_cell_alarms(centre_of_interval))
+    raw = small_cell_alarms(raw_lift)  # not the lift that its standard error belongs to
+    caught(guard_small_cells, raw)
+    assert (raw[:, [0, 2]] > 0.10).all()
+
+
+# Calls that are refused
+
+SMALL_LOG = pd.DataFrame(
+    {"s": ["a", "b"] * 4, "group": ["control"] * 4 + ["test"] * 4, "y": range(8)}
+)
+
+
+def by_segment(**options):
+    return lambda: heterogeneity.compare_segments(SMALL_LOG, "s", "y", **options)
+
+
+def pooled(lift=(1, 2), se=(1, 1), **options):
+    return lambda: heterogeneity.pool(lift, se, **options)
+
+
+def signs(lift, se):
+    return lambda: heterogeneity.gail_simon(lift, se)
+
+
+BAD_CALLS = {
+    "by segment: confidence": (by_segment(confidence=95), "confidence is 95", "such as 0.95"),
+    "by segment: share": (
+        by_segment(control_share=1.5),
+        "_share is 1.5",
+        "between 0 and 1, such as 0.5",
+    ),
+    "pool: one segment": (
+        pooled([1], [1]),
+        "one lift and one standard error",
+        "two or more segments",
+    ),
+    "pool: lengths": (pooled([1, 2], [1]), "one lift and one standard error"),
+    "pool: number": (pooled(1, 1), "two or more segments"),
+    "pool: table": (pooled([[1, 2]], [[1, 2]]), "two or more segments"),
+    "pool: blank": (
+        pooled([1, math.nan], [1, 1]),
+        "lifts has blank or infinite values: 1,",
+        "position 1",
+        "Mend it",
+    ),
+    "pool: se blank": (
+        pooled([1, 2], [1, math.nan]),
+        "standard errors has blank or infinite values: 1,",
+        "position 1",
+    ),
+    "pool: se 0": (
+        pooled([1, 2], [1, 0]),
+        "standard error is not above 0",
+        "Leave that segment out",
+    ),
+    "pool: se negative": (pooled([1, 2], [1, -1]), "Leave that segment out"),
+    "pool: confidence": (pooled(confidence=95), "confidence is 95", "such as 0.95"),
+    "signs: one segment": (signs([1], [1]), "two or more segments"),
+    "signs: lengths": (signs([1, 2], [1, 1, 1]), "one lift and one standard error"),
+    "signs: blank": (
+        signs([1, math.nan], [1, 1]),
+        "lifts has blank or infinite values: 1,",
+        "position 1",
+        "Mend it",
+    ),
+    "signs: se 0": (
+        signs([1, -1], [0, 1]),
+        "standard error is not above 0",
+        "Leave that segment out",
+    ),
+    "pool: text": (pooled(["a", "b"]), "number"),
+    "signs: text": (signs(["a", "b"], [1, 1]), "number"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_CALLS)
+def test_bad_call(fault):
+    guard_message(*BAD_CALLS[fault])

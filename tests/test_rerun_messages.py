@@ -1,0 +1,192 @@
+"""The re-run command, when it is given bad input or stopped: it says why and leaves nothing behind."""
+
+import nbformat
+import pytest
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_code_cell, new_notebook
+
+from helpers import data
+from tools import rerun
+
+
+@pytest.fixture
+def series(tmp_path, monkeypatch):
+    """A series of two small notebooks, a place for results, and kernels that are never started."""
+    folder = tmp_path / "course"
+    folder.mkdir()
+    for name in ("01_first.ipynb", "02_second.ipynb"):
+        source = "customers_file = None\ntarget_cluster = 1  # which one\neffect = 3.0\n"
+        knobs = new_code_cell(source, metadata={"tags": ["parameters"]})
+        nbformat.write(
+            new_notebook(cells=[knobs, new_code_cell("target_cluster = 1")]), folder / name
+        )
+    place = tmp_path / "results"
+    place.mkdir()
+    monkeypatch.setattr(rerun, "notebook_files", lambda: sorted(folder.glob("*.ipynb")))
+    monkeypatch.setattr(rerun, "execute", lambda notebook, folder, on_cell=None: None)
+    return place
+
+
+BAD_COMMANDS = {
+    "cluster": (["--target-cluster", "9"], "--target-cluster is 9, but", "0, 1, 2, 3"),
+    "negative cluster": (["--target-cluster", "-1"], "--target-cluster is -1, but"),
+    "no clusters": (
+        ["--target-cluster", "1", "--n-clusters", "0"],
+        "--n-clusters is 0",
+        "whole number",
+    ),
+    "too many clusters": (["--target-cluster", "1", "--n-clusters", "500"], "--n-clusters is 500"),
+    "small cluster": (
+        ["--target-cluster", "0", "--n-clusters", "195"],
+        "too small",
+        "fewer clusters",
+    ),
+    "effect": (["--target-cluster", "1", "--effect", "nan"], "effect is nan"),
+    "seed": (["--target-cluster", "1", "--seed", "-1"], "seed is -1", "from 0 to 4294967295"),
+    "large seed": (["--target-cluster", "1", "--seed", str(2**32)], "seed is 4294967296"),
+    "no file": (["--target-cluster", "1", "--customers", "no-such.csv"], "no file", "no-such.csv"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_COMMANDS)
+def test_bad_command_says_why_and_writes_nothing(series, capsys, fault):
+    arguments, *said = BAD_COMMANDS[fault]
+    assert rerun.main([*arguments, "--out", str(series / "new")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("helpers.rerun: ")
+    assert len(printed.err.splitlines()) <= 2
+    assert all(words_said in printed.err for words_said in said)
+    assert list(series.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--target-cluster", "one"],
+        ["--target-cluster", "1", "--effect", "big"],
+        ["--target-cluster", "1", "--cluster", "2"],
+    ],
+)
+def test_command_line_that_cannot_be_read(series, capsys, arguments):
+    with pytest.raises(SystemExit) as stopped:
+        rerun.main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: python -m helpers.rerun" in capsys.readouterr().err
+
+
+def test_out_that_is_a_file_is_left_alone(series, capsys):
+    (series / "mine.txt").write_text("keep", encoding="utf-8")
+    for out in ("mine.txt", "mine.txt/new"):
+        assert rerun.main(["--target-cluster", "1", "--out", str(series / out)]) == 2
+        assert "mine.txt" in capsys.readouterr().err
+    assert (series / "mine.txt").read_text(encoding="utf-8") == "keep"
+    assert len(list(series.iterdir())) == 1
+
+
+def test_own_file_with_a_fault_is_named(series, capsys):
+    (series / "mine.csv").write_text(
+        f"{','.join(data.COLUMNS)}\n1,Male,old,15,39\n", encoding="utf-8"
+    )
+    arguments = [
+        "--target-cluster",
+        "0",
+        "--customers",
+        str(series / "mine.csv"),
+        "--out",
+        str(series / "new"),
+    ]
+    assert rerun.main(arguments) == 2
+    assert "mine.csv, column Age, row 1" in capsys.readouterr().err
+    assert not (series / "new").exists()
+
+
+def test_good_run_writes_every_notebook_with_its_knobs(series, capsys):
+    own = data.FOLDER / "customers.csv"
+    arguments = [
+        "--target-cluster",
+        "3",
+        "--effect",
+        "-2",
+        "--customers",
+        str(own),
+        "--out",
+        str(series / "new"),
+    ]
+    assert rerun.main(arguments) == 0
+    assert sorted(path.name for path in series.rglob("*")) == [
+        "01_first.ipynb",
+        "02_second.ipynb",
+        "new",
+    ]
+    first, second = nbformat.read(series / "new" / "01_first.ipynb", as_version=4).cells
+    knobs = [f"customers_file = {str(own)!r}", "target_cluster = 3  # which one", "effect = -2.0"]
+    assert first.source.splitlines() == knobs
+    assert second.source == "target_cluster = 1"
+    printed = capsys.readouterr()
+    assert str(series / "new") in printed.out
+    assert "Cluster 3 (" in printed.out
+
+
+def stops_at_the_second(error):
+    """An `execute` that fails in the second notebook."""
+    done = []
+
+    def execute(notebook, folder, on_cell=None):
+        done.append(notebook)
+        (folder / "half.csv").write_text("1", encoding="utf-8")
+        if len(done) == 2:
+            raise error
+
+    return execute
+
+
+def test_run_that_stops_midway_leaves_nothing(series, capsys, monkeypatch):
+    monkeypatch.setattr(
+        rerun, "execute", stops_at_the_second(CellExecutionError("", "InputError", "Mend row 2."))
+    )
+    assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
+    assert (
+        "02_second.ipynb stopped and nothing was written. InputError: Mend row 2."
+        in capsys.readouterr().err
+    )
+    assert list(series.iterdir()) == []
+
+
+def test_interrupted_run_leaves_nothing(series, monkeypatch):
+    monkeypatch.setattr(rerun, "execute", stops_at_the_second(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        rerun.main(["--target-cluster", "1", "--out", str(series / "new")])
+    assert list(series.iterdir()) == []
+
+
+def test_earlier_results_survive_a_run_that_stops(series, monkeypatch):
+    (series / "new").mkdir()
+    (series / "new" / "01_first.ipynb").write_text("earlier", encoding="utf-8")
+    monkeypatch.setattr(
+        rerun, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no"))
+    )
+    assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
+    assert (series / "new" / "01_first.ipynb").read_text(encoding="utf-8") == "earlier"
+    assert [path.name for path in series.rglob("*")] == ["new", "01_first.ipynb"]
+
+
+@pytest.mark.parametrize(
+    "error", [CellTimeoutError("too slow"), DeadKernelError("died")], ids=["timeout", "dead kernel"]
+)
+def test_kernel_that_hangs_or_dies_is_told_from_a_full_disk(series, capsys, monkeypatch, error):
+    monkeypatch.setattr(rerun, "execute", stops_at_the_second(error))
+    assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
+    message = capsys.readouterr().err
+    assert "02_second.ipynb" in message
+    assert "Cannot write" not in message
+    assert list(series.iterdir()) == []
+
+
+def test_run_that_stops_midway_leaves_no_new_folders(series, monkeypatch):
+    monkeypatch.setattr(
+        rerun, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no"))
+    )
+    assert rerun.main(["--target-cluster", "1", "--out", str(series / "far" / "away" / "new")]) == 2
+    assert list(series.iterdir()) == []

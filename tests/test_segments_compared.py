@@ -1,0 +1,254 @@
+"""Notebook 06: the sealed envelope of own decisions, and a thousand replays beside the generator of the log.
+
+A guard is a function that takes the implementation: the true one must pass it, a faulty one must be caught by it.
+"""
+
+import json
+import math
+import re
+import runpy
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from scipy import stats
+
+from helpers import data, heterogeneity, segments, words
+from tests.guards import caught, run_in_process, share
+from tests.test_rerun_log import PLACES, make, save, shipped
+from tools import rerun
+
+# The envelope: decisions are kept, marked by the truth, and stay once it is open
+
+DOTS = "my_words = [..., ..., ...]"
+LAST = "mine = None if truth is None"  # the cell that marks; what follows is not needed here
+SHIP, HOLD, COLLECT = words.SHIP, words.HOLD, words.COLLECT
+NAMES = ["under 30", "30 to 39", "40 and over"]  # true lifts in points: 3, 1, -1; worth having: 1
+
+
+@pytest.fixture
+def decide(tmp_path, monkeypatch):
+    """Run notebook 06 up to the opened envelope, with these words in it; what it then showed of the envelope."""
+    monkeypatch.setenv("AB_PREDICTIONS", str(tmp_path / "kept.json"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(said: list, knobs: dict | None = None) -> list[str]:
+        notebook = shipped()
+        last = next(i for i, cell in enumerate(notebook.cells) if cell.source.startswith(LAST))
+        notebook.cells = notebook.cells[: last + 1]
+        cell = next(cell for cell in notebook.cells if DOTS in cell.source)
+        written = ", ".join("..." if word is ... else repr(word) for word in said)
+        cell.source = cell.source.replace(DOTS, f"my_words = [{written}]")
+        nbformat.write(notebook, tmp_path / "06_segments.ipynb")
+        texts = run_in_process(tmp_path / "06_segments.ipynb", knobs or {}, monkeypatch)
+        return [
+            text
+            for text in texts
+            if re.match(r"Kept|Not kept|You\b|The rule, |Your envelope", text)
+        ]
+
+    return run
+
+
+def kept(folder: Path) -> dict:
+    path = folder / "kept.json"
+    runs = json.loads(path.read_text(encoding="utf-8"))["06-envelope"] if path.exists() else {}
+    assert len(runs) <= 1
+    return next(iter(runs.values()), {"said": None, "truth": None})
+
+
+def marks(said: dict[str, str], truth: dict[str, float], worth: float) -> str:
+    """The mistakes of these decisions, counted one by one."""
+    shipped = [truth[name] for name, word in said.items() if word == SHIP]
+    wins = [name for name in said if truth[name] >= worth]
+    missed = sum(said[name] != SHIP for name in wins)
+    false = sum(lift <= 0 for lift in shipped)
+    return f"false ships {false} of {len(shipped)} shipped, missed wins {missed} of {len(wins)}."
+
+
+def guard_marks(said: dict[str, str], shown: list[str], folder: Path) -> None:
+    """What the notebook says of the learner and of the rule is what the kept decisions and truth give."""
+    entry = kept(folder)
+    assert entry["said"] == said
+    assert entry["truth"] == pytest.approx(dict(zip(NAMES, (0.03, 0.01, -0.01), strict=True)))
+    rule = {
+        name: word for name, word in zip(NAMES, (SHIP, COLLECT, HOLD), strict=True) if name in said
+    }
+    segments = words.count(len(said), "segment")
+    assert shown[-2:] == [
+        f"You, in {segments}: {marks(said, entry['truth'], 0.01)}",
+        f"The rule, in the same: {marks(rule, entry['truth'], 0.01)}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([SHIP, SHIP, SHIP], "false ships 1 of 3 shipped, missed wins 0 of 2."),
+        ([HOLD, COLLECT, ...], "false ships 0 of 0 shipped, missed wins 2 of 2."),
+    ],
+    ids=["all shipped", "one left open"],
+)
+def test_own_decisions_are_kept_and_marked(decide, tmp_path, said, expected):
+    shown = decide(said)
+    own = {name: word for name, word in zip(NAMES, said, strict=True) if word is not ...}
+    guard_marks(own, shown, tmp_path)
+    assert shown[0] == f"Kept: {', '.join(f'{name} {word}' for name, word in own.items())}."
+    assert shown[-2].endswith(expected)
+    swapped = [shown[-1].replace("The rule, in the same", "You"), shown[-2]]
+    caught(lambda texts: guard_marks(own, texts, tmp_path), swapped)
+
+
+def test_an_open_envelope_cannot_be_changed(decide, tmp_path):
+    first = decide([HOLD, HOLD, SHIP])
+    sealed = kept(tmp_path)
+    second = decide([SHIP, SHIP, HOLD])
+    assert kept(tmp_path) == sealed and sealed["truth"]
+    assert "What you said before" in second[0] and "What you said before" not in first[0]
+    assert second[-2:] == first[-2:]
+    guard_marks(dict(zip(NAMES, (HOLD, HOLD, SHIP), strict=True)), second, tmp_path)
+
+
+def test_nobody_has_to_decide(decide, tmp_path):
+    assert decide([..., ..., ...]) == [] and not (tmp_path / "kept.json").exists()
+
+
+def test_a_word_that_is_no_decision_is_told(decide, tmp_path):
+    assert [text.split(":")[0] for text in decide([SHIP, "yes", HOLD])] == ["Not kept"]
+    assert not (tmp_path / "kept.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing")
+def test_on_an_own_log_the_envelope_stays_closed_and_says_so_only_to_whoever_sealed_it(
+    decide, tmp_path
+):
+    path = save(make(sizes={f"s{i}": 200 for i in range(4)}), tmp_path / "log.csv")
+    knobs = PLACES | {"log_file": path, "seed": 3}
+    assert decide([..., ..., ...], knobs) == []
+    shown = decide([COLLECT, SHIP, HOLD], knobs)  # the fourth segment is left open
+    assert shown == [
+        "Kept: s0 collect more, s1 ship, s2 hold.",
+        "Your envelope stays closed: nobody knows the true lifts of this log.",
+    ]
+    assert kept(tmp_path) == {"said": {"s0": COLLECT, "s1": SHIP, "s2": HOLD}, "truth": None}
+    assert decide([SHIP, SHIP, HOLD, HOLD], knobs)[0].endswith(
+        "s3 hold."
+    )  # not opened, so it may still change
+
+
+# A thousand replays, and the generator itself
+
+TRUE_LIFTS = np.array([0.03, 0.01, -0.01])
+CAREFUL, WORTH, LOGS = 1 - 0.05 / 3, 0.01, 60
+
+
+def by_age(log):
+    banded = log.assign(age_band=segments.age_band(log["age"]))
+    return heterogeneity.compare_segments(banded, "age_band", "converted", confidence=CAREFUL)
+
+
+@pytest.fixture(scope="module")
+def generated():
+    """Lift and interval of every age band in new logs from the generator: three arrays, logs x bands."""
+    make_log = runpy.run_path(str(data.FOLDER / "make_data.py"))["make_log"]
+    tables = [by_age(make_log(seed)) for seed in range(1_000, 1_000 + LOGS)]
+    return [np.array([table[name] for table in tables]) for name in ("lift", "ci_low", "ci_high")]
+
+
+def replay(se, truth=TRUE_LIFTS, confidence=CAREFUL):
+    """Notebook 06's draws: a thousand estimates around the truth, with their intervals."""
+    estimates = truth + se * np.random.default_rng(42).normal(size=(2, 10_000, len(se)))[0][:1000]
+    half = stats.norm.ppf((1 + confidence) / 2) * se
+    return estimates, estimates - half, estimates + half
+
+
+def decided(low, high):
+    """True where the decision is taken, kinds x runs x bands."""
+    ends = zip(low.ravel(), high.ravel(), strict=True)
+    found = np.reshape([words.decision(*pair, WORTH) for pair in ends], low.shape)
+    return np.array([found == kind for kind in (words.SHIP, words.HOLD, words.COLLECT)])
+
+
+def guard_spread(replayed, generated):
+    """The lifts of the logs lie around the truth as those of the replays do."""
+    z = (generated[0] - replayed[0].mean(axis=0)) / replayed[0].std(axis=0)
+    assert abs(z.mean()) <= 3.2 / math.sqrt(z.size)
+    assert abs(z.std() - 1) <= 3.2 / math.sqrt(2 * z.size)
+
+
+def alike(often, seen):
+    """Whether hits (runs x kinds) are as frequent in the logs as in the replays, up to the luck of 60 and of 1,000.
+
+    A share p may be off by 3.2 * sqrt(p * (1 - p) * (1 / 60 + 1 / 1000)), with two hits and two misses added to p.
+    """
+    p = (often.sum(axis=0) + 2) / (len(often) + 4)
+    return (
+        np.abs(seen.mean(axis=0) - p)
+        <= 3.2 * np.sqrt(p * (1 - p) * (1 / len(seen) + 1 / len(often)))
+    ).all()
+
+
+def guard_decisions(replayed, generated):
+    for often, seen in zip(decided(*replayed[1:]), decided(*generated[1:]), strict=True):
+        assert alike(often, seen)
+
+
+def guard_replay_coverage(replayed, generated):
+    """Of each interval alone, and of all three together."""
+    held = [(low <= TRUE_LIFTS) & (high >= TRUE_LIFTS) for _, low, high in (replayed, generated)]
+    assert alike(*(np.column_stack([hit, hit.all(axis=1)]) for hit in held))
+
+
+REPLAY_GUARDS = {
+    guard_spread: {
+        "as if with half of the users": lambda se: replay(math.sqrt(2) * se),
+        "as if with twice the users": lambda se: replay(se / math.sqrt(2)),
+        "around no effect": lambda se: replay(se, 0 * TRUE_LIFTS),
+    },
+    guard_decisions: {
+        "as if with half of the users": lambda se: replay(math.sqrt(2) * se),
+        "as if with twice the users": lambda se: replay(se / math.sqrt(2)),
+        "arms swapped": lambda se: replay(se, -TRUE_LIFTS),
+        "bands in another order": lambda se: replay(se, TRUE_LIFTS[::-1]),
+    },
+    guard_replay_coverage: {
+        "around no effect": lambda se: replay(se, 0 * TRUE_LIFTS),
+        "intervals of 68 %": lambda se: replay(se, confidence=0.68),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def shipped_se():
+    return by_age(data.load_log())["se"].to_numpy()
+
+
+@pytest.mark.parametrize("guard", REPLAY_GUARDS)
+def test_replays_are_what_the_generator_does(generated, shipped_se, guard):
+    guard(replay(shipped_se), generated)
+    for faulty in REPLAY_GUARDS[guard].values():
+        caught(lambda replayed: guard(replayed, generated), faulty(shipped_se))
+
+
+def guard_replay_table(replay, se):
+    """These replays are notebook 06's: its stored table has their false ships and missed wins, to the digit."""
+    path = next(path for path in rerun.notebook_files() if path.name.startswith("06"))
+    outputs = [
+        o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])
+    ]
+    texts = [o["data"]["text/html"] for o in outputs if "text/html" in o.get("data", {})]
+    row = next(text for text in texts if "wins that are missed" in text).rpartition(
+        "corrected intervals</th>"
+    )[2]
+    ships = decided(*replay(se)[1:])[0]
+    false, missed = ships[:, TRUE_LIFTS <= 0].any(axis=1), ~ships[:, TRUE_LIFTS >= WORTH]
+    assert [f"<td>{share(x):.1%}</td>" for x in (false, missed)] == re.findall(r"<td>.*?</td>", row)
+
+
+def test_replays_are_those_of_notebook_06(shipped_se):
+    guard_replay_table(replay, shipped_se)
+    caught(
+        lambda replay: guard_replay_table(replay, shipped_se),
+        lambda se: replay(se, confidence=0.95),
+    )
