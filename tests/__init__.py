@@ -1,4 +1,4 @@
-"""What re-executing the notebooks does not see. (A package: a dependency installs its own `tests`.)"""
+"""What re-executing notebooks does not see (a package, as a dependency installs `tests` too)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What several test files share: planted faults, refusals, simulated arms, and notebooks run without a kernel."""
+"""What several test files share: planted faults, refusals, simulated arms, notebooks run here."""
 
 import ast
 import hashlib
@@ -39,7 +39,7 @@ def caught(guard, faulty):
 
 
 def guard_message(call, *said):
-    """`call` must refuse its input with an InputError of one or two lines that hold every word of `said`."""
+    """`call` must refuse with an InputError of one or two lines that hold every word of `said`."""
     with pytest.raises(InputError) as refused:
         call()
     message = str(refused.value)
@@ -82,7 +82,7 @@ NUMBER = r"[+-]?[\d,]*\.?\d+"
 
 
 def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -> list[str]:
-    """Execute a notebook's code cells here, with sockets forbidden, and return every text it displayed or printed."""
+    """Every text that a notebook's code cells display or print, executed here without a network."""
     shown: list[str] = []
     notebook = nbformat.read(path, as_version=4)
     rerun.set_knobs(notebook, knobs)
@@ -98,9 +98,8 @@ def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -
             module, "display", lambda bundle, **_: shown.append(bundle["text/plain"])
         )
     monkeypatch.setattr(plots.plt, "close", figure_is_readable)
-    monkeypatch.setattr(
-        Figure, "savefig", lambda figure, *_, **__: figure.draw_without_rendering()
-    )  # nbval looks at them
+    # drawn, and not stored: nbval looks at the pictures
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figure.draw_without_rendering())
     space = {"print": lambda *parts: shown.append(" ".join(map(str, parts)))}
     try:
         for cell in notebook.cells:
@@ -124,7 +123,10 @@ close_figure = plt.close
 
 
 def figure_is_readable(figure) -> None:
-    """Called where `plots.show` closes a drawn figure: no raw formula in it, as a log axis has without a formatter."""
+    """Called where `plots.show` closes a drawn figure: no raw formula in it.
+
+    A log axis has one when it lacks a formatter.
+    """
     texts = [text.get_text() for text in figure.findobj(Text)]
     close_figure(figure)
     assert not [text for text in texts if "mathdefault" in text]
@@ -134,10 +136,13 @@ def figure_is_readable(figure) -> None:
 
 
 def lies(text: str) -> list[str]:
-    """Sentences that their own numbers contradict: every verdict next to an interval, and what never may be shown."""
+    """Sentences that their own numbers contradict.
+
+    That is every verdict next to an interval, and what never may be shown.
+    """
     found = []
-    seen = rf"is ({NUMBER}) (?:percentage )?points \(interval ({NUMBER}) to ({NUMBER}), p [=<] ({NUMBER})\)"
-    pattern = rf"{seen}\. (.*?)(?:\n|$)"
+    ends = rf"\(interval ({NUMBER}) to ({NUMBER}), p [=<] ({NUMBER})\)"
+    pattern = rf"is ({NUMBER}) (?:percentage )?points {ends}\. (.*?)(?:\n|$)"
     for lift, low, high, p, verdict in re.findall(pattern, text):
         lift, low, high, p = (float(x.replace(",", "")) for x in (lift, low, high, p))
         clear = low > 0 or high < 0
@@ -157,7 +162,7 @@ def lies(text: str) -> list[str]:
 
 
 def expected(knobs: dict) -> tuple[pd.DataFrame, dict[int, inference.Comparison]]:
-    """The clusters and, for each that can be tested, the comparison; computed from scipy-checked helpers alone."""
+    """The clusters and, for each that can be tested, the comparison; from scipy-checked helpers."""
     clustered = segments.cluster_customers(
         data.load_customers(knobs["customers_file"]), knobs["n_clusters"]
     )
@@ -193,16 +198,15 @@ RUNS = [
 
 
 def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> None:
-    """All notebooks run on these knobs, name the right cluster, and say nothing their numbers contradict."""
+    """All notebooks run on these knobs, name the right cluster, and contradict no own number."""
     monkeypatch.chdir(tmp_path)
     knobs = STANDARD | knobs
     if knobs["customers_file"] == "small":
         knobs["customers_file"] = small_file(tmp_path)
     clustered, results = expected(knobs)
     target = knobs["target_cluster"]
-    files = [
-        path for path in rerun.notebook_files() if path.name[:2] != "09"
-    ]  # on its own knobs in test_real_experiments
+    # 09 has knobs of its own, and test_real_experiments
+    files = [path for path in rerun.notebook_files() if path.name[:2] != "09"]
     texts = {
         path.name[:2]: run_in_process(path, knobs | {"rows": 20_000}, monkeypatch) for path in files
     }
@@ -215,14 +219,11 @@ def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> None:
     published = inference.compare_means_from_stats(
         80.055095, 11.030143, 20, 83.737255, 11.09962, 20
     )
-    others = {words.verdict(r) for j, r in results.items() if j != target} - {
-        own,
-        words.verdict(published),
-    }
+    others = {words.verdict(r) for j, r in results.items() if j != target}
+    others -= {own, words.verdict(published)}
     assert not others & set(texts["03"] + texts["04"])
-    named = set(re.findall(r"\b[Cc]luster (\d+) \(", everything)) | set(
-        re.findall(r"is cluster (\d+):", everything)
-    )
+    named = set(re.findall(r"\b[Cc]luster (\d+) \(", everything))
+    named |= set(re.findall(r"is cluster (\d+):", everything))
     listed = {str(j) for j in results}
     assert str(target) in named and named <= listed | {str(target)}
     table = next(t for t in texts["03"] if t.startswith("Lift with interval"))

@@ -1,4 +1,4 @@
-"""Checks on stored notebooks for what nbval lets pass; each returns a list of complaints, empty when all is well."""
+"""Checks on stored notebooks for what nbval lets pass; each returns a list of complaints."""
 
 import ast
 import re
@@ -11,11 +11,12 @@ TYPED_RESULTS = {
     "a decimal number": r"(?<![\w.])[+-]?\d+\.\d+(?!\w*/)",
     "a percentage": r"(?<![\w.])(?!(?:5|80|95)\s?%)\d+\s?%",
     "a cluster's number": r"\b[Cc]luster\s+\d",
-    "a verdict": r"\b(?:[Tt]he|[Oo]ur|[Tt]his) (?:result|lift|difference|effect|estimate) (?:is|was|turns out) "
-    r"(?:not )?(?:statistically )?(?:significant|positive|negative|clear)",
+    "a verdict": r"\b(?:[Tt]he|[Oo]ur|[Tt]his) (?:result|lift|difference|effect|estimate) "
+    r"(?:is|was|turns out) (?:not )?(?:statistically )?(?:significant|positive|negative|clear)",
     "a number of customers": r"\b(?:the|our|this) (?:segment|cluster|arm) (?:has|holds|of) \d",
 }
-# Fixed by the design or published, so true in every run: Wilson's and balance's customs, the quantile, tick marks.
+# Fixed by the design or published, so true in every run:
+# Wilson's and balance's customs, the quantile, tick marks.
 ALLOWED = {"1.96", "0.05", "0.1", "0.25", "0.001"}
 SHOWS = re.compile(r"\b(words\.(say|answer)|plots\.show|print)\(")
 MACHINE = re.compile(
@@ -55,7 +56,7 @@ def outputs_complete(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 def figures_have_text(notebook: nbformat.NotebookNode) -> list[str]:
-    """Each picture came through plots.show: it has an alternative text with numbers, printed below it as well."""
+    """Each picture came through plots.show: its alternative text has numbers and is printed too."""
     found = []
     for position, cell in enumerate(code_cells(notebook), 1):
         images = [o for o in cell.outputs if "image/png" in o.get("data", {})]
@@ -113,7 +114,7 @@ def clean_outputs(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 def real_assertions(notebook: nbformat.NotebookNode) -> list[str]:
-    """A notebook asserts its hand-made numbers against the library and the helper; none of it is a dummy."""
+    """A notebook asserts its hand-made numbers against library and helper; none is a dummy."""
     asserts = re.findall(
         r"^\s*assert\b.*", "\n".join(c.source for c in code_cells(notebook)), flags=re.MULTILINE
     )

@@ -1,6 +1,7 @@
 """Adjustment for a baseline and for blocks: regression, CUPED, coverage, width.
 
-A guard is a function that takes the implementation: the true one must pass it, a faulty one must be caught by it.
+A guard is a function that takes the implementation: the true one must pass it, a faulty one must be
+caught by it.
 """
 
 import dataclasses
@@ -33,8 +34,10 @@ def experiment_with_baseline(n=60, k=1, seed=8, lift=3.0):
 
 
 def guard_regression(compare):
-    """Lift, se, t, df, p and interval are statsmodels' HC2 regression's; the ends of the relative interval are the
-    ratios that its t-test just does not reject."""
+    """Lift, se, t, df, p and interval are those of statsmodels' HC2 regression.
+
+    The ends of the relative interval are the ratios that its t-test just does not reject.
+    """
     for interacted, k in product((False, True), (1, 3)):
         y, treated, x = experiment_with_baseline(k=k)
         r = compare(y, treated, x, confidence=0.9, interacted=interacted)
@@ -76,18 +79,17 @@ def guard_adjusted_swap(compare):
 
 
 def guard_baseline_units(compare):
-    """Neither the zero point nor the unit of the baseline moves anything, the relative interval included."""
+    """Zero point and unit of the baseline move nothing, the relative interval included."""
     for interacted, k in product((False, True), (1, 3)):
         y, treated, x = experiment_with_baseline(k=k)
         plain = dataclasses.astuple(compare(y, treated, x, interacted=interacted))
         for moved in (x + 1_000, 2.54 * x, -x, 1e5 * (x - 32)):
-            assert dataclasses.astuple(
-                compare(y, treated, moved, interacted=interacted)
-            ) == pytest.approx(plain)
+            found = compare(y, treated, moved, interacted=interacted)
+            assert dataclasses.astuple(found) == pytest.approx(plain)
 
 
 def at_a_baseline_of_zero(y, treated, x, confidence=0.95, interacted=False):
-    """Forgets to centre: the means, and so the relative lift, are those of customers whose baseline is 0."""
+    """Forgets to centre: means and relative lift are those of customers whose baseline is 0."""
     r = adjustment.compare_adjusted(y, treated, x, confidence, interacted)
     x = x.reshape(len(y), -1)
     slopes = np.linalg.lstsq(np.column_stack([np.ones(len(y)), treated, x]), y)[0][2:]
@@ -219,7 +221,7 @@ def slope_within(y, x, *arms):
 def guard_cuped(compare):
     """Adjusting is CUPED: subtract theta * (x - mean of x) and compare the plain means.
 
-    One theta for both arms is the slope pooled inside them; with interaction each arm has a theta of its own.
+    One theta for both arms is the slope pooled inside them; with interaction each arm has its own.
     """
     for seed in range(3):
         y, treated, x = experiment_with_baseline(seed=seed)
@@ -239,7 +241,7 @@ def guard_cuped(compare):
 
 
 def theta_across(y, treated, x, interacted=False):
-    """Theta from all customers at once, arms mixed: a part of the lift is adjusted away or invented."""
+    """Theta from all customers, arms mixed: part of the lift is adjusted away or invented."""
     theta = slope_within(y, x, np.full(len(y), True))
     left = y - theta * (x - x.mean())
     return inference.compare_means(left[~treated], left[treated])
@@ -265,7 +267,7 @@ def test_cuped_leaves_one_minus_rho_squared_of_the_variance(seed):
 
 
 def adjusted_runs(n, rho=0.8, lift=0.0, runs=RUNS, seed=10):
-    """Outcome (sd 1 in either arm), treated, and the baseline that the customers share in all runs."""
+    """Outcome (sd 1 in either arm), treated, and the baseline that all runs share."""
     rng = np.random.default_rng(seed)
     baseline = stats.zscore(rng.normal(0, 1, n))
     treated = rng.permuted(np.tile(np.arange(n) % 2 == 0, (runs, 1)), axis=1)
@@ -274,7 +276,7 @@ def adjusted_runs(n, rho=0.8, lift=0.0, runs=RUNS, seed=10):
 
 
 def guard_adjusted_coverage(many):
-    """The interval holds the lift in 95 % of runs, so false alarms come in 5 %, however good the baseline is."""
+    """The interval covers in 95 % of runs, so false alarms come in 5 %, for any baseline."""
     for n, rho, lift in ((40, 0.8, 0.7), (40, 0, 0), (200, 0.8, 0), (200, 0.3, -1)):
         table = many(*adjusted_runs(n, rho, lift))
         assert 0.935 <= covers(table["ci_low"], table["ci_high"], lift) <= 0.965
@@ -320,7 +322,7 @@ def test_a_good_baseline_narrows_and_a_useless_one_costs_little(n):
 
 
 def guard_adjusted_relative(compare):
-    """The relative interval holds the relative lift of these customers in 95 % of runs, a doubling included."""
+    """The relative interval covers these customers' lift in 95 % of runs, a doubling included."""
     outcome, treated, baseline = adjusted_runs(40, 0.9, runs=400)
     mean = 4.0  # of the control arm, in sd of the outcome
     for relative in (1, 0.1):
@@ -372,13 +374,11 @@ def test_blocks_in_the_design_belong_in_the_analysis():
     guard_blocks(adjustment.adjust_many)
     caught(guard_blocks, blocks_ignored)
     plain, adjusted = blocks_ignored(*blocked_runs()), adjustment.adjust_many(*blocked_runs())
-    assert (
-        covers(plain["ci_low"], plain["ci_high"], 1.0) > 0.985
-    )  # too wide: the blocks are in it as noise
+    # too wide: the blocks are in it as noise
+    assert covers(plain["ci_low"], plain["ci_high"], 1.0) > 0.985
     assert plain["se"].mean() > 1.8 * adjusted["se"].mean()
-    np.testing.assert_allclose(
-        plain["lift"], adjusted["lift"]
-    )  # balanced in every block, so one lift
+    # balanced in every block, so one lift
+    np.testing.assert_allclose(plain["lift"], adjusted["lift"])
 
 
 # Calls that are refused

@@ -34,18 +34,13 @@ def run_10(monkeypatch, offline=True, **knobs) -> str:
     ids=str,
 )
 def test_notebook_10_says_what_the_rows_say(knobs, tmp_path, monkeypatch):
-    """The log that it leaves behind, read with pandas and compared in memory, gives the sentences it showed."""
+    """The log left behind, read with pandas and compared in memory, gives the sentences shown."""
     everything = run_10(monkeypatch, folder=str(tmp_path / "log"), **knobs)
     assert lies(everything) == []
     log = pd.read_parquet(tmp_path / "log")
-    rows, effect, target = (
-        knobs.get("rows", 20_000),
-        knobs.get("effect", 3.0),
-        knobs["target_cluster"],
-    )
-    assert (
-        sorted(log["user_id"]) == list(range(rows)) and len(list((tmp_path / "log").iterdir())) == 4
-    )
+    effect, target = knobs.get("effect", 3.0), knobs["target_cluster"]
+    assert sorted(log["user_id"]) == list(range(knobs.get("rows", 20_000)))
+    assert len(list((tmp_path / "log").iterdir())) == 4
     part = log[log["segment"] == target]
     result = inference.compare_means(
         *(part.loc[part["group"] == arm, "outcome"] for arm in experiment.ARMS)
@@ -64,7 +59,10 @@ def test_notebook_10_says_what_the_rows_say(knobs, tmp_path, monkeypatch):
 
 
 def test_the_log_is_what_it_says_it_is(tmp_path, monkeypatch):
-    """Arms by hash, segments and scores of the customers, noise of sd 5, the effect planted; the same log each time."""
+    """Arms by hash, segments and scores of the customers, noise of sd 5, the effect planted.
+
+    And it is the same log each time.
+    """
     run_10(monkeypatch, folder=str(tmp_path / "one"))
     run_10(monkeypatch, folder=str(tmp_path / "two"))
     log, again = (
@@ -81,14 +79,10 @@ def test_the_log_is_what_it_says_it_is(tmp_path, monkeypatch):
     assert set(zip(log["segment"], log["before"], strict=True)) == known
     noise = log["outcome"] - log["before"] - 3.0 * (log["group"] == "treatment")
     assert abs(noise.mean()) < 5 * 5 / math.sqrt(len(log)) and 4.87 < noise.std() < 5.13
-    assert (
-        experiment.sample_ratio_p(*log["group"].value_counts().loc[list(experiment.ARMS)].tolist())
-        > 1e-4
-    )
-    assert (
-        stats.chisquare(log["bucket"].value_counts().reindex(range(1000), fill_value=0)).pvalue
-        > 1e-4
-    )
+    sizes = log["group"].value_counts().loc[list(experiment.ARMS)].tolist()
+    assert experiment.sample_ratio_p(*sizes) > 1e-4
+    in_bucket = log["bucket"].value_counts().reindex(range(1000), fill_value=0)
+    assert stats.chisquare(in_bucket).pvalue > 1e-4
     assert stats.chi2_contingency(pd.crosstab(log["bucket"] < 500, log["group"])).pvalue > 1e-4
 
 
@@ -137,7 +131,10 @@ def test_the_temporary_log_is_gone_afterwards(tmp_path, monkeypatch):
 
 
 def test_notebook_10_on_spark_and_with_tea_tasting(monkeypatch):
-    """The knob `extras`: another engine and another library find the same numbers (asserted inside the notebook)."""
+    """The knob `extras`: another engine and another library find the same numbers.
+
+    The notebook itself asserts that.
+    """
     if os.environ.get("SPARK_MUST_RUN") != "1":
         pytest.importorskip("pyspark", reason="needs Spark: make scale")
         pytest.importorskip("tea_tasting", reason="needs tea-tasting: make scale")

@@ -27,7 +27,7 @@ def test_replayed_row_is_the_simulated_experiment(seed):
 
 
 def test_simulated_design():
-    """Outcome = score + noise + effect for the treated; a fair coin; the same seed gives the same runs."""
+    """Outcome = score + noise + effect for the treated; a fair coin; same seed, same runs."""
     table = experiment.simulate_experiment(CLUSTERED, 1, effect=7, noise_sd=0)
     gained = table["outcome"] - table[experiment.OUTCOME]
     assert (gained == np.where(table["group"] == "treatment", 7, 0)).all()

@@ -38,15 +38,18 @@ def test_raw_formulas_in_a_figure_are_caught():
         figure_is_readable(fig)
 
 
+GAP = "Treatment minus control is"
+
+
 @pytest.mark.parametrize(
     "lie",
     [
-        "Treatment minus control is +3.68 points (interval -3.40 to +10.77, p = 0.2993). A clear gain, yes.",
-        "Treatment minus control is +3.68 points (interval -3.40 to +10.77, p = 0.0193). Too uncertain to tell: x",
-        "Treatment minus control is +0.10 points (interval -0.40 to +0.60, p = 0.7000). Too uncertain to tell: x",
-        "Treatment minus control is -2.00 points (interval +0.40 to +4.60, p = 0.0200). A clear gain; x",
-        "Treatment minus control is +2.87 percentage points (interval -1.36 to +4.38, p = 0.0002). A clear gain: x",
-        "- old: Treatment minus control is +2.87 percentage points (interval +1.36 to +4.38, p = 0.1). A clear gain: x",
+        f"{GAP} +3.68 points (interval -3.40 to +10.77, p = 0.2993). A clear gain, yes.",
+        f"{GAP} +3.68 points (interval -3.40 to +10.77, p = 0.0193). Too uncertain to tell: x",
+        f"{GAP} +0.10 points (interval -0.40 to +0.60, p = 0.7000). Too uncertain to tell: x",
+        f"{GAP} -2.00 points (interval +0.40 to +4.60, p = 0.0200). A clear gain; x",
+        f"{GAP} +2.87 percentage points (interval -1.36 to +4.38, p = 0.0002). A clear gain: x",
+        f"- old: {GAP} +2.87 percentage points (interval +1.36 to +4.38, p = 0.1). A clear gain: x",
         "The mean is nan points.",
         "Lift: -0.00 points.",
     ],

@@ -1,6 +1,7 @@
 """Segments compared, pooled, and told apart.
 
-A guard is a function that takes the implementation: the true one must pass it, a faulty one must be caught by it.
+A guard is a function that takes the implementation: the true one must pass it, a faulty one must be
+caught by it.
 """
 
 import dataclasses
@@ -20,16 +21,18 @@ from helpers import experiment, heterogeneity, inference
 from tests.guards import caught, covers, fields, guard_message, share
 
 RUNS = 4_000
-BAND = 3.2 * math.sqrt(
-    0.05 * 0.95 / RUNS
-)  # how far luck may carry a rate of 5 % in so many runs: 1.1 points
+# how far luck may carry a rate of 5 % in so many runs: 1.1 points
+BAND = 3.2 * math.sqrt(0.05 * 0.95 / RUNS)
 
 
 # Many segments, many tests
 
 
 def many_p(lifts, n=20, seed=1):
-    """p-values of Welch's test, runs x segments; each segment has n and n customers, lifts are in its sd."""
+    """p-values of Welch's test, runs x segments.
+
+    Each segment has n and n customers; lifts are in its sd.
+    """
     rng = np.random.default_rng(seed)
     outcome = rng.normal(0, 1, (RUNS, len(lifts), 2 * n))
     outcome[..., n:] += np.asarray(lifts, dtype=float)[:, None]
@@ -44,7 +47,10 @@ MIXED = many_p(SOME_TRUE, seed=2)
 
 
 def rejected(method):
-    """Which tests `multipletests` calls significant, runs x segments; runs with no p below .05 need not ask it."""
+    """Which tests `multipletests` calls significant, runs x segments.
+
+    Runs with no p below .05 need not ask it.
+    """
 
     def reject(p):
         found = p < 0.05
@@ -61,7 +67,7 @@ def unadjusted(p):
 
 
 def guard_family(reject):
-    """With 3, 8 or 20 segments, any false alarm at all comes in 5 % of experiments, also beside true effects."""
+    """With 3, 8 or 20 segments any false alarm comes in 5 % of experiments, true effects or not."""
     for m in (3, 8, 20):
         assert share(reject(NULL[:, :m]).any(axis=1)) <= 0.05 + BAND, m
     assert share(reject(MIXED)[:, SOME_TRUE == 0].any(axis=1)) <= 0.05 + BAND
@@ -89,7 +95,7 @@ def test_unadjusted_false_alarms_pile_up(m):
 
 
 def guard_discoveries(reject):
-    """Of what is called an effect, 5 % at most is none, on average; with nothing but nulls as well."""
+    """Of what is called an effect, 5 % at most is none, on average; among nothing but nulls too."""
     for p, null in (
         (NULL, np.full(20, True)),
         (MIXED, SOME_TRUE == 0),
@@ -107,7 +113,7 @@ def test_false_discovery_rate():
 
 
 def test_what_one_method_finds_the_next_finds_too():
-    """Bonferroni, Holm, Benjamini-Hochberg, nothing: each finds all that the one before it finds, and more."""
+    """Bonferroni, Holm, Benjamini-Hochberg, nothing: each finds more than the one before."""
     found = [rejected(method)(MIXED) for method in ("bonferroni", "holm", "fdr_bh")] + [
         unadjusted(MIXED)
     ]
@@ -121,7 +127,7 @@ def test_what_one_method_finds_the_next_finds_too():
 
 @pytest.fixture(scope="module")
 def log():
-    """Five segments in an order of their own, one of them empty, one too small, one without variation in revenue."""
+    """Five segments in an order of their own: one empty, one too small, one with flat revenue."""
     rng = np.random.default_rng(2)
     segment = np.concatenate([rng.choice(["b", "a", "c"], 600), ["few"] * 4, ["flat"] * 10])
     n = len(segment)
@@ -138,7 +144,10 @@ def log():
 
 
 def guard_segments(compare, log):
-    """Every segment, in its order, is the comparison made by hand; one that cannot be tested keeps its counts."""
+    """Every segment, in its order, is the comparison made by hand.
+
+    One that cannot be tested keeps its counts.
+    """
     for outcome, untestable in (("revenue", ["few", "flat"]), ("converted", ["few"])):
         table = compare(log, "band", outcome, confidence=0.9, control_share=0.3)
         assert table.index.tolist() == ["c", "few", "b", "flat", "a"]
@@ -268,7 +277,7 @@ def test_equal_lifts_are_pooled_in_silence(lift):
 
 
 def guard_saturated(pool, log):
-    """Cochran's Q on Welch's standard errors is the robust Wald test of all interactions with the segment."""
+    """Q on Welch's errors is the robust Wald test of all interactions with the segment."""
     rows = log[log["band"].isin(["a", "b", "c"])].assign(band=log["band"].astype(str))
     rows["treated"] = (rows["group"] == "treatment").astype(int)
     table = heterogeneity.compare_segments(rows, "band", "revenue")
@@ -305,7 +314,7 @@ def lifts_of_small_clusters(n=40, seed=5):
 
 
 def guard_equal_effects(many):
-    """With equal true effects Q alarms in 5 % of experiments and the pooled interval holds the effect in 95 %."""
+    """With equal true effects Q alarms in 5 % of runs and the pooled interval covers in 95 %."""
     mean, se, p = many(*simulated_lifts(2.0))
     assert share(p < 0.05) == pytest.approx(0.05, abs=0.006)
     assert covers(mean - 1.96 * se, mean + 1.96 * se, 2.0) == pytest.approx(0.95, abs=0.006)
@@ -347,7 +356,10 @@ def gail_simon_p(lift):
 
 
 def guard_signs(p_values):
-    """Segments whose effects have one sign, or none: at most 5 % alarms, 5 % just where all but one huge are zero."""
+    """Segments whose effects have one sign, or none: at most 5 % alarms.
+
+    It is 5 % just where all but one huge effect are zero.
+    """
     rng, runs = np.random.default_rng(6), 1_500
     band = 3.2 * math.sqrt(0.05 * 0.95 / runs)
     for true, low, high in (
@@ -396,7 +408,10 @@ def test_gains_and_losses_are_treated_alike():
 
 
 def small_cells(lift_of, m, n, rate, sure=None, runs=2_000, seed=20):
-    """Lift and se, runs x m segments of n users an arm, without effect; `sure`: control, treatment in the first."""
+    """Lift and se, runs x m segments of n users an arm, without effect.
+
+    `sure`: the rates of control and of treatment in the first segment.
+    """
     every = [[inference.compare_rates(c, n, t, n) for t in range(n + 1)] for c in range(n + 1)]
     lift, se = (
         np.array([[of(r) for r in row] for row in every]) for of in (lift_of, lambda r: r.se)
@@ -408,7 +423,7 @@ def small_cells(lift_of, m, n, rate, sure=None, runs=2_000, seed=20):
 
 
 def small_cell_alarms(lift_of):
-    """How often Q sees a difference, and Gail and Simon's test a change of sign, where there is none.
+    """How often Q sees a difference, and Gail and Simon a change of sign, where there is none.
 
     For the sign also in its hardest case, beside a segment that gains for sure. One row a design.
     """

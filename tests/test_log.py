@@ -1,6 +1,7 @@
 """Experiment logs: the one that ships, one of one's own, and what is refused.
 
-A guard is a function that takes the implementation: the true one must pass it, a faulty one must be caught by it.
+A guard is a function that takes the implementation: the true one must pass it, a faulty one must be
+caught by it.
 """
 
 import pandas as pd
@@ -42,7 +43,7 @@ def own_log(tmp_path):
 
 
 def guard_own_log(load, own_log):
-    """A yes-or-no outcome becomes 1 or 0, codes of arms become text, rows and extra columns stay where they are."""
+    """Yes or no becomes 1 or 0, codes of arms become text; rows and other columns stay in place."""
     for control in ("0", 0):
         log = own_log(OWN_NAMES, *OWN_ROWS, load=load, control=control)
         assert list(log) == [*OWN_NAMES.split(","), "age_band"]
@@ -85,7 +86,7 @@ def test_log_with_segments_of_its_own(own_log):
 
 
 def test_codes_of_segments_stay_as_written_and_stand_in_order(own_log):
-    """Numbers first, 2 before 10, then words; a nought in front belongs to a code, also in an arm's."""
+    """Numbers first, 2 before 10, then words; a nought in front belongs to a code, an arm's too."""
     plans = ["10", "b", "2", "01"] * 4
     rows = [f"{i},30,{plan},0{i // 8},{i},x" for i, plan in enumerate(plans)]
     log = own_log(OWN_NAMES, *rows, segment="plan", control="00")

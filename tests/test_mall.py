@@ -1,4 +1,4 @@
-"""The series on the mall customers of the original analysis, cluster by cluster; the file is not ours to ship."""
+"""The series on the original's mall customers, by cluster; the file is not ours to ship."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def test_every_rerun_tells_the_truth(cluster, tmp_path, monkeypatch):
 
 
 def test_the_original_interval_is_shown_on_the_mall_file(tmp_path, monkeypatch):
-    """Notebook 04 replays the original's loop on the continued stream: its published interval appears."""
+    """Notebook 04 replays the original's loop on the continued stream: its interval appears."""
     monkeypatch.chdir(tmp_path)
     path = next(p for p in rerun.notebook_files() if p.name.startswith("04"))
     shown = run_in_process(path, STANDARD | {"customers_file": MALL}, monkeypatch)
@@ -28,7 +28,7 @@ def test_the_original_interval_is_shown_on_the_mall_file(tmp_path, monkeypatch):
 
 
 def test_adjusted_and_pooled_lifts_of_the_thread(tmp_path, monkeypatch):
-    """Notebook 07 on the mall file shows the adjusted lifts of the house plan, their pool, and how much was gained."""
+    """Notebook 07 shows the adjusted lifts of the house plan, their pool, and what was gained."""
     monkeypatch.chdir(tmp_path)
     path = next(p for p in rerun.notebook_files() if p.name.startswith("07"))
     shown = run_in_process(path, STANDARD | {"customers_file": MALL}, monkeypatch)

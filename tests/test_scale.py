@@ -1,7 +1,8 @@
-"""Logs larger than memory: sums by an engine give what a table in memory gives; CUPED; Spark; refusals.
+"""Logs larger than memory: an engine's sums give what a table in memory gives; CUPED; Spark.
 
-A guard is a function that takes the implementation: the true one must pass it, a faulty one must be caught by it.
-The tests of Spark and of tea-tasting are skipped where those are missing; SPARK_MUST_RUN=1 makes them fail instead.
+A guard is a function that takes the implementation: the true one must pass it, a faulty one must be
+caught by it. The tests of Spark and of tea-tasting are skipped where those are missing;
+SPARK_MUST_RUN=1 makes them fail instead.
 """
 
 import importlib.util
@@ -23,9 +24,8 @@ from scipy import stats
 from helpers import adjustment, experiment, heterogeneity, inference, scale
 from tests.guards import caught, guard_message, share
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning"
-)  # of ibis and Spark, about pandas 4
+# of ibis and Spark, about pandas 4
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CONNECTION = ibis.duckdb.connect()
 
 
@@ -52,7 +52,7 @@ def table_of(frame):
 
 
 def write_parts(frame, folder, order=(0, 1, 2)):
-    """Three Parquet files in a new folder; order: which third of the rows goes to the first file, and so on."""
+    """Three Parquet files in a new folder; order: which third of the rows goes to which file."""
     folder.mkdir()
     for number, part in enumerate(order):
         frame[frame["user"] % 3 == part].to_parquet(folder / f"part-{number}.parquet", index=False)
@@ -197,7 +197,7 @@ def test_cuped_is_the_one_made_by_hand(table):
 
 
 def test_cuped_is_regression_adjustment(table):
-    """The lift is the coefficient of the regression; its HC2 error is nearly ours at 1,500 users a segment."""
+    """The lift is the regression's coefficient; its HC2 error nearly ours at 1,500 users."""
     found = compare(table, "before")
     for name, part in LOG.groupby("segment"):
         fit = adjustment.compare_adjusted(part["y"], part["group"] == "treatment", part["before"])
@@ -438,7 +438,7 @@ BAD_FILES = {
 @pytest.mark.parametrize("alone", [True, False], ids=["file", "folder"])
 @pytest.mark.parametrize("fault", BAD_FILES)
 def test_bad_file(tmp_path, folder, fault, alone):
-    """The message names the file; neither the folder nor the connection has anything more than before."""
+    """The message names the file; folder and connection hold nothing more than before."""
     content, *said = BAD_FILES[fault]
     good, connection = (folder / "part-0.parquet").read_bytes(), ibis.duckdb.connect()
     if content is not None:
@@ -467,7 +467,7 @@ def test_good_file_under_an_odd_name(tmp_path):
 
 @pytest.mark.parametrize("as_folder", [True, False])
 def test_a_name_is_no_pattern(tmp_path, as_folder):
-    """Brackets mean "one of these letters" to an engine; the log beside it must not be read instead."""
+    """Brackets mean "one of these letters" to an engine; the log beside it must not be read."""
     for name, users in (("day[1]", 900), ("day1", 90)):
         path = tmp_path / (f"{name}/a.parquet" if as_folder else f"{name}.parquet")
         path.parent.mkdir(exist_ok=True)
@@ -484,7 +484,7 @@ def test_folders_in_the_folder_are_read_as_well(tmp_path):
 
 
 def test_a_sum_that_loses_digits_is_refused_before_it_is_wrong(table):
-    """Seconds since 1970 are fine; the further the numbers are from zero, the worse, and then there is no answer."""
+    """Seconds since 1970 are fine; the further from zero the worse, and then there is no answer."""
     plain = compare(table)
     for constant in (1e6, 1.7e9):
         found = compare(table.mutate(y=table["y"] + constant))
@@ -657,7 +657,7 @@ def test_a_file_with_other_columns(tmp_path, fault):
 
 
 def java_version():
-    """The main version of the Java that Spark would take, such as 17 (1.8 is 1); 0 where there is none."""
+    """The main version of the Java that Spark would take (1.8 is 1); 0 where there is none."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=Path(home) / "bin" if home else None)
     said = subprocess.run([java, "-version"], capture_output=True, text=True).stderr if java else ""
@@ -665,7 +665,10 @@ def java_version():
 
 
 def need(package, java=17, must_run=None):
-    """Skip where something is missing, saying what to install; with SPARK_MUST_RUN=1 fail, as a skip goes unseen."""
+    """Skip where something is missing, saying what to install.
+
+    With SPARK_MUST_RUN=1 fail, as a skip goes unseen.
+    """
     must_run = os.environ.get("SPARK_MUST_RUN") if must_run is None else must_run
     outcome = pytest.fail if must_run == "1" else pytest.skip
     if importlib.util.find_spec(package) is None:
@@ -721,7 +724,8 @@ def spark(tmp_path_factory, folder):
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.ui.enabled": "false",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",  # starts sooner
+        # starts sooner
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         "spark.log.level": "ERROR",
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.warehouse.dir": str(place / "warehouse"),
@@ -790,7 +794,7 @@ NAMES = {
 
 
 def test_tea_tasting_gives_the_same(table):
-    """All but the relative interval: theirs is by the delta method on the logarithm, ours Fieller's."""
+    """All but the relative interval: theirs is by the delta method on the log, ours Fieller's."""
     for segment, row in compare(table).iterrows():
         theirs = tea_tasting(table, segment, "y")
         assert row[list(NAMES)].tolist() == pytest.approx(
@@ -804,7 +808,10 @@ def test_tea_tasting_gives_the_same(table):
 
 
 def test_tea_tasting_adjusts_with_another_slope(table):
-    """Theirs is over both arms as one, ours inside the arms: to 1e-9 by hand, and nearly ours at 1,500 users."""
+    """Theirs is over both arms as one, ours inside the arms.
+
+    To 1e-9 by hand, and nearly ours at 1,500 users.
+    """
     by_hand = adjusted_by_hand(LOG, slope_of)
     for segment, row in compare(table, "before").iterrows():
         theirs = tea_tasting(table, segment, "y", "before")

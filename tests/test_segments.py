@@ -30,9 +30,8 @@ def guard_row_order(cluster):
     for k in (2, 4, 7):
         by_id = cluster(customers, k).set_index("CustomerID")["Cluster"]
         for seed in range(2):
-            shuffled = customers.sample(frac=1, random_state=seed).assign(shoes=seed, note="x")[
-                ::-1
-            ]
+            shuffled = customers.sample(frac=1, random_state=seed)
+            shuffled = shuffled.assign(shoes=seed, note="x")[::-1]
             again = cluster(shuffled, k)
             assert again.drop(columns="Cluster").equals(shuffled)
             assert again.set_index("CustomerID")["Cluster"].reindex(by_id.index).equals(by_id)
@@ -60,20 +59,19 @@ def test_customers_who_are_alike_share_a_cluster_in_any_order(seed):
     table = pd.DataFrame(
         {"Age": [20, 20, 21, 50, 51, 52, 30, 31, 30, 70, 71, 70], "Score": [5, 5, 6, 90, 91, 5] * 2}
     )
-    plain = segments.cluster_customers(table, 4, ["Age", "Score"])["Cluster"]
-    mixed = segments.cluster_customers(
-        table.sample(frac=1, random_state=seed), 4, ["Age", "Score"]
-    )["Cluster"]
+    shuffled = table.sample(frac=1, random_state=seed)
+    plain, mixed = (
+        segments.cluster_customers(customers, 4, ["Age", "Score"])["Cluster"]
+        for customers in (table, shuffled)
+    )
     assert mixed.sort_index().equals(plain)
     assert plain[0] == plain[1]
 
 
 def test_customers_stacked_from_two_tables_can_be_clustered():
     """Row labels that repeat, as pd.concat leaves them, do no harm."""
-    twice = pd.concat([CLUSTERED, CLUSTERED])
-    assert (
-        segments.cluster_customers(twice)["Cluster"].tolist() == CLUSTERED["Cluster"].tolist() * 2
-    )
+    twice = segments.cluster_customers(pd.concat([CLUSTERED, CLUSTERED]))
+    assert twice["Cluster"].tolist() == CLUSTERED["Cluster"].tolist() * 2
 
 
 def test_pure_noise_clusters_just_as_happily():

@@ -1,6 +1,7 @@
-"""Notebook 06: the sealed envelope of own decisions, and a thousand replays beside the generator of the log.
+"""Notebook 06: the sealed envelope of own decisions, and its replays beside the log's generator.
 
-A guard is a function that takes the implementation: the true one must pass it, a faulty one must be caught by it.
+A guard is a function that takes the implementation: the true one must pass it, a faulty one must be
+caught by it.
 """
 
 import json
@@ -29,7 +30,7 @@ NAMES = ["under 30", "30 to 39", "40 and over"]  # true lifts in points: 3, 1, -
 
 @pytest.fixture
 def decide(tmp_path, monkeypatch):
-    """Run notebook 06 up to the opened envelope, with these words in it; what it then showed of the envelope."""
+    """Run notebook 06 up to the opened envelope, with these words in it; what it then showed."""
     monkeypatch.setenv("AB_PREDICTIONS", str(tmp_path / "kept.json"))
     monkeypatch.chdir(tmp_path)
 
@@ -68,7 +69,7 @@ def marks(said: dict[str, str], truth: dict[str, float], worth: float) -> str:
 
 
 def guard_marks(said: dict[str, str], shown: list[str], folder: Path) -> None:
-    """What the notebook says of the learner and of the rule is what the kept decisions and truth give."""
+    """What the notebook says of learner and rule is what the kept decisions and truth give."""
     entry = kept(folder)
     assert entry["said"] == said
     assert entry["truth"] == pytest.approx(dict(zip(NAMES, (0.03, 0.01, -0.01), strict=True)))
@@ -132,9 +133,8 @@ def test_on_an_own_log_the_envelope_stays_closed_and_says_so_only_to_whoever_sea
         "Your envelope stays closed: nobody knows the true lifts of this log.",
     ]
     assert kept(tmp_path) == {"said": {"s0": COLLECT, "s1": SHIP, "s2": HOLD}, "truth": None}
-    assert decide([SHIP, SHIP, HOLD, HOLD], knobs)[0].endswith(
-        "s3 hold."
-    )  # not opened, so it may still change
+    again = decide([SHIP, SHIP, HOLD, HOLD], knobs)  # not opened, so it may still change
+    assert again[0].endswith("s3 hold.")
 
 
 # A thousand replays, and the generator itself
@@ -150,7 +150,7 @@ def by_age(log):
 
 @pytest.fixture(scope="module")
 def generated():
-    """Lift and interval of every age band in new logs from the generator: three arrays, logs x bands."""
+    """Lift and interval of every age band in new logs from the generator, logs x bands."""
     make_log = runpy.run_path(str(data.FOLDER / "make_data.py"))["make_log"]
     tables = [by_age(make_log(seed)) for seed in range(1_000, 1_000 + LOGS)]
     return [np.array([table[name] for table in tables]) for name in ("lift", "ci_low", "ci_high")]
@@ -178,15 +178,14 @@ def guard_spread(replayed, generated):
 
 
 def alike(often, seen):
-    """Whether hits (runs x kinds) are as frequent in the logs as in the replays, up to the luck of 60 and of 1,000.
+    """Whether hits (runs x kinds) are as frequent in the logs as in the replays, up to luck.
 
-    A share p may be off by 3.2 * sqrt(p * (1 - p) * (1 / 60 + 1 / 1000)), with two hits and two misses added to p.
+    A share p may be off by 3.2 * sqrt(p * (1 - p) * (1 / 60 + 1 / 1000)), with two hits and two
+    misses added to p.
     """
     p = (often.sum(axis=0) + 2) / (len(often) + 4)
-    return (
-        np.abs(seen.mean(axis=0) - p)
-        <= 3.2 * np.sqrt(p * (1 - p) * (1 / len(seen) + 1 / len(often)))
-    ).all()
+    band = 3.2 * np.sqrt(p * (1 - p) * (1 / len(seen) + 1 / len(often)))
+    return (np.abs(seen.mean(axis=0) - p) <= band).all()
 
 
 def guard_decisions(replayed, generated):
@@ -232,15 +231,13 @@ def test_replays_are_what_the_generator_does(generated, shipped_se, guard):
 
 
 def guard_replay_table(replay, se):
-    """These replays are notebook 06's: its stored table has their false ships and missed wins, to the digit."""
+    """These replays are notebook 06's: its stored table has their errors, to the digit."""
     path = next(path for path in rerun.notebook_files() if path.name.startswith("06"))
-    outputs = [
-        o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])
-    ]
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
     texts = [o["data"]["text/html"] for o in outputs if "text/html" in o.get("data", {})]
-    row = next(text for text in texts if "wins that are missed" in text).rpartition(
-        "corrected intervals</th>"
-    )[2]
+    table = next(text for text in texts if "wins that are missed" in text)
+    row = table.rpartition("corrected intervals</th>")[2]
     ships = decided(*replay(se)[1:])[0]
     false, missed = ships[:, TRUE_LIFTS <= 0].any(axis=1), ~ships[:, TRUE_LIFTS >= WORTH]
     assert [f"<td>{share(x):.1%}</td>" for x in (false, missed)] == re.findall(r"<td>.*?</td>", row)

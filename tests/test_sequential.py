@@ -1,6 +1,7 @@
 """Early looks: bounds that keep their promise, spending, intervals that hold at all times.
 
-A guard is a function that takes the implementation: the true one must pass it, a faulty one must be caught by it.
+A guard is a function that takes the implementation: the true one must pass it, a faulty one must be
+caught by it.
 """
 
 import math
@@ -47,7 +48,7 @@ UNEQUAL = [
 
 
 def guard_promise(bounds_at, schedules=SCHEDULES, exact=True):
-    """Whoever stops at the first crossing has 5 % false alarms in all; not many fewer, if the rule is exact."""
+    """Whoever stops at the first crossing has 5 % false alarms; not many fewer, if `exact`."""
     for times in schedules:
         alarms = first_crossing(paths(times), bounds_at(times)).sum()
         assert alarms <= 0.05 + LOOK_BAND, len(times)
@@ -92,12 +93,10 @@ def test_broken_promises_about_looks_are_caught(faulty):
 def test_peeking_raises_false_alarms():
     alarms = [first_crossing(paths(times), 1.96).sum() for times in SCHEDULES]
     for seen, times, known in zip(alarms, SCHEDULES, (0.083, 0.142, 0.193, 0.248), strict=True):
-        exact = sequential.crossing_probabilities(
-            np.full(len(times), stats.norm.ppf(0.975)), times
-        ).sum()
-        assert [seen, exact] == pytest.approx(
-            [known] * 2, abs=0.012
-        )  # Armitage, McPherson and Rowe's table
+        bounds_of_one_look = np.full(len(times), stats.norm.ppf(0.975))
+        exact = sequential.crossing_probabilities(bounds_of_one_look, times).sum()
+        # Armitage, McPherson and Rowe's table
+        assert [seen, exact] == pytest.approx([known] * 2, abs=0.012)
         assert exact == pytest.approx(known, abs=0.0006)
 
 
@@ -141,7 +140,7 @@ def test_crossing_probabilities_are_the_simulated_ones():
 
 
 def rectangles(bounds, times, drift):
-    """First crossings from scipy's multivariate normal: how often |z| stays below the first 1, 2 ... bounds."""
+    """First crossings from scipy's multivariate normal: |z| stays below the first k bounds."""
     b, t = np.asarray(bounds), np.asarray(times)
     corr, mean = np.sqrt(np.minimum.outer(t, t) / np.maximum.outer(t, t)), drift * np.sqrt(t)
     mvn = stats.multivariate_normal
@@ -156,7 +155,10 @@ AT_ONCE = 0.3  # seconds of the processor; it takes a hundredth of that
 
 
 def guard_near_last_look(crossing):
-    """A last look just after the one before costs no time, as no path is followed to its end, and is right."""
+    """A last look just after the one before is right and costs no time.
+
+    No path is followed to its end.
+    """
     for bounds, times in (
         ([2.5, 2.2, 1.96], [0.5, 1, 1.001]),
         ([3.0, 2.4, 2.1, 2.0], [0.3, 0.6, 0.999, 1]),
@@ -213,13 +215,12 @@ def guard_prefix(bounds_at):
 def test_spending_does_not_look_ahead():
     guard_prefix(sequential.spending_bounds)
     caught(guard_prefix, planned("pocock"))
-    assert sequential.spending_bounds([0.01, 1]) == pytest.approx(
-        [30, stats.norm.ppf(0.975)]
-    )  # nothing to spend yet
+    nothing_to_spend_yet = sequential.spending_bounds([0.01, 1])
+    assert nothing_to_spend_yet == pytest.approx([30, stats.norm.ppf(0.975)])
 
 
 def test_rules_in_order():
-    """Pocock's bound is constant and lower than Bonferroni's; O'Brien and Fleming's falls from high to almost 1.96."""
+    """Pocock's bound is constant, below Bonferroni's; O'Brien-Fleming's falls to almost 1.96."""
     for times in SCHEDULES:
         bonferroni, pocock, falling = (planned(rule)(times) for rule in sequential.RULES)
         assert np.ptp(pocock) == 0
@@ -234,7 +235,7 @@ def test_rules_in_order():
 
 @pytest.fixture(scope="module")
 def monitored():
-    """Lift and standard error of 2,000 experiments after every pair of customers, from 20 pairs to 2,000."""
+    """Lift and standard error of 2,000 experiments after every pair, from 20 pairs to 2,000."""
     rng, n = np.random.default_rng(13), np.arange(1, 2_001)
     lift, var = np.zeros((2_000, 2_000)), np.zeros((2_000, 2_000))
     for sign, true in ((-1, 0.0), (1, 0.1)):
@@ -273,10 +274,11 @@ def test_always_valid_interval_holds_at_all_times_at_once(monitored):
 
 
 def guard_narrowest(interval, tau=3.0):
-    """Measured in standard errors the interval is narrowest at the moment when half of it is about tau.
+    """In standard errors the interval is narrowest at the moment when half of it is about tau.
 
-    That is when a lift of tau is just being told from zero; the standard error is then tau / 2.9. The price there is
-    half again the width of an interval for one look; it rises slowly to both sides of that moment.
+    That is when a lift of tau is just being told from zero; the standard error is then tau / 2.9.
+    The price there is half again the width of an interval for one look; it rises slowly to both
+    sides of that moment.
     """
     se = tau * np.geomspace(0.01, 10, 4_001)
     low, high = interval(np.zeros_like(se), se, tau)

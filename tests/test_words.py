@@ -108,7 +108,7 @@ WORTHS = st.sampled_from([TINY, 0.5, 1, 10])
 
 
 def guard_label(label_of):
-    """A label may say only what the interval says: of its sign, of zero, and of the smallest lift worth having."""
+    """A label may say only what the interval says: its sign, zero, and the lift worth having."""
 
     @STEADY
     @given(ENDS, WORTHS)
@@ -223,7 +223,8 @@ def test_verdict_on_two_rates():
         "Treatment minus control is +5.00 percentage points (interval +2.09 to +7.89, p = 0.0007)"
     )
     assert sentence.endswith(
-        "A clear gain, and one worth having: the whole interval is at 1.00 percentage points or more."
+        "A clear gain, and one worth having: "
+        "the whole interval is at 1.00 percentage points or more."
     )
     assert "In per cent nothing bounded can be said" in verdict(
         compare_rates(0, 100, 30, 100), 0.01, **POINTS
@@ -266,7 +267,10 @@ def test_decision_steps_over_at_zero_and_at_worth():
 
 
 def guard_decision(decide):
-    """What is done follows from what may be said: nothing ships that is not a clear gain which may be worth having."""
+    """What is done follows from what may be said.
+
+    Nothing ships that is not a clear gain which may be worth having.
+    """
 
     @STEADY
     @given(ENDS, WORTHS)
@@ -423,9 +427,8 @@ def test_a_verdict_shows_worth_as_finely_as_it_compares_with_it():
     high = re.search(r"to ([+-][\d.]+),", said)[1]
     least = re.search(r"below ([\d.]+) percentage", said)[1]
     assert float(high) < float(least)
-    assert float(f"{float(high):.2f}") == float(
-        f"{float(least):.2f}"
-    )  # to two decimals they look the same
+    # to two decimals they look the same
+    assert float(f"{float(high):.2f}") == float(f"{float(least):.2f}")
 
 
 def test_signs_that_mean_something_to_a_page_are_shown_as_they_are(monkeypatch):
