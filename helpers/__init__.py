@@ -1,11 +1,15 @@
 """Thin helpers for the course; each was first built by hand in one of the notebooks."""
 
 import numbers
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 Pair = tuple[np.ndarray, np.ndarray]  # such as the lower and the upper ends of many intervals
+LARGEST = 1e70  # of a value: fourth powers of it can still be computed
+SMALLEST = 1e-70  # of a spread above 0, for the same reason
 
 
 class InputError(ValueError):
@@ -28,47 +32,85 @@ class InputError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
-def is_number(value: object, whole: bool = False) -> bool:
-    """Whether value is a finite number (a whole one if asked for): no text, no missing value, no True or False."""
+def is_number(value: Any, whole: bool = False) -> bool:
+    """Whether value is a finite number (a whole one if asked for).
+
+    Text, missing values, True and False are none, nor is what a float cannot hold.
+    """
     kind = numbers.Integral if whole else numbers.Real
-    ordinary = isinstance(value, kind) and not isinstance(value, bool)
-    return ordinary and bool(
-        abs(value) < 1e300
-    )  # no inf, no nan, no whole number too large to be a float
+    if not isinstance(value, kind) or isinstance(value, bool):
+        return False
+    try:
+        return abs(float(value)) < 1e300  # no inf, no nan
+    except OverflowError:
+        return False
 
 
-def check_share(name: str, value: object, such_as: float) -> None:
+def is_count(value: Any) -> bool:
+    """Whether value is a whole number of 0 or more; 20.0 is one too, as tables often hold it."""
+    return is_number(value) and value >= 0 and value == int(value)
+
+
+def check_share(name: str, value: Any, such_as: float) -> None:
     """Raise InputError unless value is a number between 0 and 1, both excluded."""
     if not (is_number(value) and 0 < value < 1):
         raise InputError(f"is {value}; it must lie between 0 and 1, such as {such_as}.", name)
 
 
+def check_spread(spread: float, what: str) -> None:
+    """Raise InputError for a spread above 0 that is too small to compute with."""
+    if 0 < spread < SMALLEST:
+        raise InputError(f"The {what} is {spread:g}. Measure in a smaller unit.")
+
+
+def check_seed(seed: Any) -> None:
+    """Raise InputError unless seed is a whole number that NumPy takes, or a Generator."""
+    if isinstance(seed, np.random.Generator):
+        return
+    if not (is_number(seed, whole=True) and 0 <= seed < 2**32):
+        raise InputError(
+            f"is {seed!r}; give a whole number from 0 to {2**32 - 1}, such as 42.", "seed"
+        )
+
+
 def as_numbers(values: ArrayLike, what: str) -> np.ndarray:
-    """The values as an array of floats, or InputError where one is text, blank or infinite."""
+    """The values as an array of floats, of their shape.
+
+    Raises InputError where one is text, blank, masked, infinite, or beyond 1e70.
+    """
+    array = _as_floats(values, what)
+    usable = np.isfinite(array)
+    if not usable.all():
+        raise InputError(
+            f"The {what} has blank or infinite values: {int((~usable).sum())}, the first at "
+            f"position {int(np.argmin(usable))}. Mend it."
+        )
+    if array.size and np.abs(array).max() > LARGEST:
+        raise InputError(f"The {what} has values beyond {LARGEST:g}. Measure in a larger unit.")
+    return array
+
+
+def unmasked(values: ArrayLike) -> np.ndarray:
+    """The values as an array, None where they are masked."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return np.asarray(values)
+    array = values.data.astype(object)
+    array[np.ma.getmaskarray(values)] = None
+    return array
+
+
+def _as_floats(values: ArrayLike, what: str) -> np.ndarray:
+    """The values as floats, nan where one is blank or masked."""
     try:
-        array = np.asarray(values)
-        if array.dtype.kind not in "biufO" or (
-            array.dtype.kind == "O" and any(isinstance(x, str) for x in array.flat)
-        ):
+        array = unmasked(values)
+        if array.dtype.kind == "O":
+            if any(isinstance(value, str) for value in array.flat):
+                raise TypeError
+            array = np.where(pd.isna(array), np.nan, array)
+        elif array.dtype.kind not in "biuf":
             raise TypeError
-        array = array.astype(float)
+        return array.astype(float)
     except (TypeError, ValueError):
         raise InputError(
             f"The {what} has values that are not numbers. Pass one number per customer."
         ) from None
-    if bad := int((~np.isfinite(array)).sum()):
-        where = int(np.argmin(np.isfinite(array)))
-        raise InputError(
-            f"The {what} has blank or infinite values: {bad}, the first at position {where}. Mend it."
-        )
-    return array
-
-
-def check_seed(seed: object) -> None:
-    """Raise InputError unless seed is a whole number that NumPy takes, or a Generator."""
-    if not isinstance(seed, np.random.Generator) and not (
-        is_number(seed, whole=True) and 0 <= seed < 2**32
-    ):
-        raise InputError(
-            f"is {seed!r}; give a whole number from 0 to {2**32 - 1}, such as 42.", "seed"
-        )

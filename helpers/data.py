@@ -1,7 +1,11 @@
-"""Load customers, or an experiment log, and check them: every refusal says which column, which row, and what to do."""
+"""Load customers, or an experiment log, and check them.
 
+Every refusal says which column, which line, and what to do.
+"""
+
+import csv
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,35 +17,37 @@ FOLDER = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = ("CustomerID", "Gender", "Age", "Annual Income (k$)", "Spending Score (1-100)")
 RANGES = {"Age": (0, 120), "Annual Income (k$)": (0, 10_000), "Spending Score (1-100)": (1, 100)}
 ADDED_BY_THE_COURSE = ("Cluster", "group", "outcome")
-LARGEST = (-(10**12), 10**12)  # of an outcome: squares of it can still be added up
+OUTCOMES = (-(10**12), 10**12)  # squares of them can still be added up
 MOST_SEGMENTS = 60  # more would not be told apart in a picture, nor in a decision
 
 
 def load_customers(path: str | Path | None = None) -> pd.DataFrame:
-    """Read a customer file (CSV, utf-8, a header line) and return it checked, one row per customer.
+    """Read a customer file (CSV, utf-8, a header line) and return it checked, a row per customer.
 
-    path: the file; None reads the course's own `data/customers.csv`. Columns may stand in any order, extra ones are
-    kept behind the course's five, and `Genre` is read as `Gender`. The order of rows is kept. Age is in years (0 to
-    120), income in thousands of dollars (0 to 10,000), the score in points (1 to 100).
-    Raises InputError for a file that cannot be read, columns that are missing or that the course adds itself, and
-    blank, repeated or impossible values. Rows are counted from 1, names and empty lines left out.
+    path: the file; None reads the course's own `data/customers.csv`. Columns may stand in any
+    order, extra ones are kept behind the course's five, and `Genre` is read as `Gender`. The order
+    of rows is kept. Age is in years (0 to 120), income in thousands of dollars (0 to 10,000), the
+    score in points (1 to 100).
+    Raises InputError for a file that cannot be read, columns that are missing or that the course
+    adds itself, and blank, repeated or impossible values.
     """
     path = FOLDER / "customers.csv" if path is None else Path(path)
     table = _read_csv(path, (*COLUMNS, "Genre"))
-    table = table if "Gender" in table else table.rename(columns={"Genre": "Gender"})
+    if "Gender" not in table:
+        table = table.rename(columns={"Genre": "Gender"})
     _require(COLUMNS, table, path)
-    if taken := [name for name in ADDED_BY_THE_COURSE if name in table]:
+    taken = [name for name in ADDED_BY_THE_COURSE if name in table]
+    if taken:
         raise InputError(
-            f"{path.name} has a column {_names(taken)}, a name the course gives itself. Rename yours."
+            f"{path.name} has a column {_names(taken)}, a name the course gives itself. "
+            "Rename yours."
         )
     _refuse_blanks(COLUMNS, table, path)
-    again = table["CustomerID"].astype(str).str.strip().duplicated()
-    _refuse(
-        again, path, table["CustomerID"], "{value} stands there twice: keep one row for a customer"
-    )
+    _refuse_repeats("CustomerID", table, path, "keep one row for a customer")
     for name, limits in RANGES.items():
         table[name] = _numbers(name, table, path, limits)
-    return table[[*COLUMNS, *(name for name in table if name not in COLUMNS)]]
+    others = [name for name in table if name not in COLUMNS]
+    return table[[*COLUMNS, *others]]
 
 
 def load_log(
@@ -53,76 +59,101 @@ def load_log(
 ) -> pd.DataFrame:
     """Read an experiment log (CSV, utf-8, a header line) and return it checked, one row per user.
 
-    path: the file; None reads the course's own `data/ab_test_data.csv`. segment, outcome, group: names of columns;
-    control: the value of `group` that is not treated. Arms come back as text, segments as an ordered category; the
-    segment "age_band" is cut from `age` (years) if the file has no such column.
-    Raises InputError for a file that cannot be read, columns that are missing or used twice, blanks, an outcome that
-    is no number, more or fewer than two arms, a segment column with one value or a running number, and a `user_id`
-    that repeats.
+    path: the file; None reads the course's own `data/ab_test_data.csv`. segment, outcome, group:
+    names of columns; control: the value of `group` that is not treated. Arms come back as text,
+    segments as an ordered category; the segment "age_band" is cut from `age` (years) if the file
+    has no such column.
+    Raises InputError for a file that cannot be read, columns that are missing or used twice,
+    blanks, an outcome that is no number, more or fewer than two arms, a segment column with one
+    value or a running number, and a `user_id` that repeats.
     """
     path = FOLDER / "ab_test_data.csv" if path is None else Path(path)
     roles = (segment, outcome, group)
     table = _read_csv(path, (*roles, "age", "user_id"), as_text=(segment, group))
-    cut = segment == "age_band" and "age_band" not in table and "age" in table
-    _require(roles[cut:], table, path)
-    if cut:
+    cut_by_age = segment == "age_band" and "age_band" not in table and "age" in table
+    _require(roles[1:] if cut_by_age else roles, table, path)
+    if cut_by_age:
         _refuse_blanks(["age"], table, path)
         table["age_band"] = segments.age_band(_numbers("age", table, path, RANGES["Age"]))
-    if len(set(roles)) < 3:
-        raise InputError(
-            f"Segment, outcome and group are {_names(list(roles))}; give three different columns."
-        )
+    _check_roles(roles)
     _refuse_blanks(roles, table, path)
     if "user_id" in table:
         _refuse_blanks(["user_id"], table, path)
-        again = table["user_id"].astype(str).str.strip().duplicated()
-        _refuse(
-            again,
-            path,
-            table["user_id"],
-            "{value} stands there twice: add up a user's rows, so that one is left",
-        )
+        _refuse_repeats("user_id", table, path, "add up a user's rows, so that one is left")
     if table[outcome].dtype == bool:
         table[outcome] = table[outcome].astype(int)
-    table[outcome] = _numbers(outcome, table, path, LARGEST)
+    table[outcome] = _numbers(outcome, table, path, OUTCOMES)
     table[group] = table[group].astype(str).str.strip()
-    if not cut:
-        labels = table[segment].astype(str).str.strip()
-        names = pd.Series(labels.unique())
-        in_order = names[np.lexsort((names, pd.to_numeric(names, errors="coerce")))]  # 2 before 10
-        table[segment] = pd.Categorical(labels, in_order, ordered=True)
-    _check_arms_and_segments(table, path, segment, group, str(control))
+    check_arms(table[group].unique(), str(control), f"column {group} of {path.name}")
+    if not cut_by_age:
+        table[segment] = _in_order(table[segment].astype(str).str.strip())
+    _check_segments(table[segment], path)
     return table
 
 
-def _check_arms_and_segments(
-    table: pd.DataFrame, path: Path, segment: str, group: str, control: str
-) -> None:
-    arms = sorted(table[group].unique())
+def check_log(log: pd.DataFrame, segment: str, outcome: str, group: str, control: object) -> None:
+    """Refuse a table that is no log of two arms, as `load_log` refuses a file.
+
+    Raises InputError for columns that are missing or used twice, blank segments, arms or outcomes,
+    an outcome that is no number, and arms that are not two, one of them control.
+    """
+    roles = (segment, outcome, group)
+    _require(roles, log, None)
+    _check_roles(roles)
+    _refuse_blanks(roles, log, None)
+    if not pd.api.types.is_numeric_dtype(log[outcome]):
+        raise InputError(f"Column {outcome} holds text or dates; the outcome must be numbers.")
+    infinite = ~pd.Series(np.isfinite(log[outcome].astype(float)), index=log.index)
+    _refuse(infinite, None, log[outcome], "{value} is no number to compute with: mend it")
+    check_arms(log[group].unique(), control, f"column {group}")
+
+
+def check_arms(arms: Iterable[object], control: object, where: str) -> None:
+    """Raise InputError, naming the arms, unless there are two and control is one of them."""
+    arms = sorted(arms, key=str)
     if len(arms) != 2 or control not in arms:
-        arms = _names(arms[:6]) + (" ..." if len(arms) > 6 else "")
+        named = ", ".join(repr(arm) for arm in arms[:6])
+        more = " ..." if len(arms) > 6 else ""
         raise InputError(
-            f"is {control!r}, but the arms in {path.name}, column {group}, are {arms}. "
+            f"is {control!r}, but the arms in {where} are {named}{more}. "
             "There must be two, one of them control.",
             "control",
         )
-    different = table[segment].nunique()
-    if different < 2 or different > MOST_SEGMENTS:
-        said = f"{different} different value{'s'[: different != 1]}; segments can be 2 to {MOST_SEGMENTS}"
-        advice = (
-            f"Please choose another column{', or cut this one into bands' if different > 1 else ''}"
+
+
+def _check_roles(roles: Sequence[str]) -> None:
+    if len(set(roles)) < len(roles):
+        raise InputError(
+            f"Segment, outcome and group are {_names(roles)}; give three different columns."
         )
-        raise InputError(f"{path.name}, column {segment}: {said}. {advice}.")
+
+
+def _in_order(labels: pd.Series) -> pd.Categorical:
+    """The labels as an ordered category: numbers by size, 2 before 10, then text."""
+    names = pd.Series(labels.unique())
+    order = np.lexsort((names, pd.to_numeric(names, errors="coerce")))
+    return pd.Categorical(labels, names[order], ordered=True)
+
+
+def _check_segments(column: pd.Series, path: Path) -> None:
+    different = column.nunique()
+    if 2 <= different <= MOST_SEGMENTS:
+        return
+    values = "value" if different == 1 else "values"
+    advice = ", or cut this one into bands" if different > 1 else ""
+    raise InputError(
+        f"{path.name}, column {column.name}: {different} different {values}; segments can be 2 to "
+        f"{MOST_SEGMENTS}. Please choose another column{advice}."
+    )
 
 
 def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -> pd.DataFrame:
-    options = {"encoding": "utf-8-sig", "index_col": False, "compression": None}
+    """The table in a file; columns: those the caller is going to use."""
+    options: dict = {"encoding": "utf-8-sig", "index_col": False, "compression": None}
     if as_text:  # codes keep their zeros, and a segment may be called NA
-        options |= {
-            "dtype": dict.fromkeys(as_text, str),
-            "keep_default_na": False,
-            "na_values": [""],
-        }
+        options["dtype"] = dict.fromkeys(as_text, str)
+        options["keep_default_na"] = False
+        options["na_values"] = [""]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -140,50 +171,79 @@ def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -
         raise InputError(
             f"{path.name} cannot be read as a table ({reason}). Save it as CSV, utf-8."
         ) from None
-    twice = [
-        name for name in columns if list(table.columns).count(name) > 1 or f"{name}.1" in table
-    ]
-    if twice:  # pandas calls the second Age "Age.1"
-        raise InputError(
-            f"{path.name} has the column {_names(twice)} more than once. Keep one of them."
-        )
+    found = list(table.columns)  # pandas calls the second Age "Age.1"
+    twice = [name for name in columns if found.count(name) > 1 or f"{name}.1" in found]
+    if twice:
+        raise InputError(f"{path.name} has the column {_names(twice)} more than once. Keep one.")
     return table
 
 
-def _require(names: Sequence[str], table: pd.DataFrame, path: Path) -> None:
-    if missing := [name for name in dict.fromkeys(names) if name not in table]:
+def _require(names: Sequence[str], table: pd.DataFrame, path: Path | None) -> None:
+    called = path.name if path else "The table"
+    missing = [name for name in dict.fromkeys(names) if name not in table]
+    if missing:
+        in_file = ": the first line holds the names, commas stand between them" if path else ""
         raise InputError(
-            f"{path.name} lacks {_names(missing)}; its columns are {_names(table.columns)}.\n"
-            "Rename or add what is missing: the first line holds the names, commas stand between them."
+            f"{called} lacks {_names(missing)}; its columns are {_names(table.columns)}.\n"
+            f"Rename or add what is missing{in_file}."
         )
     if table.empty:
-        raise InputError(f"{path.name} has names but no customers. Add one line for each customer.")
+        raise InputError(f"{called} has names but no customers. Add one line for each customer.")
 
 
-def _refuse_blanks(names: Sequence[str], table: pd.DataFrame, path: Path) -> None:
+def _refuse_blanks(names: Sequence[str], table: pd.DataFrame, path: Path | None) -> None:
     for name in names:
-        blank = table[name].isna() | (table[name].astype(str).str.strip() == "")
+        blank = table[name].isna()
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            blank |= table[name].astype(str).str.strip() == ""
         _refuse(blank, path, table[name], "the value is blank: fill it in or take the row out")
 
 
+def _refuse_repeats(name: str, table: pd.DataFrame, path: Path, advice: str) -> None:
+    again = table[name].astype(str).str.strip().duplicated()
+    _refuse(again, path, table[name], f"{{value}} stands there twice: {advice}")
+
+
 def _numbers(name: str, table: pd.DataFrame, path: Path, limits: tuple[int, int]) -> pd.Series:
-    """The column as numbers, or InputError at the first value that is none or lies outside the limits."""
+    """The column as numbers; InputError at the first value that is none or beyond the limits."""
     numbers = pd.to_numeric(table[name].astype(str), errors="coerce")
-    _refuse(numbers.isna(), path, table[name], "{value} is not a number: write digits, such as 42")
-    impossible = "{{value}} is impossible: use a number from {:,} to {:,}".format(*limits)
-    _refuse(~numbers.between(*limits), path, table[name], impossible)
+    fault = "{value} is not a number: write digits, such as 42"
+    _refuse(numbers.isna(), path, table[name], fault)
+    low, high = limits
+    fault = f"{{value}} is impossible: use a number from {low:,} to {high:,}"
+    _refuse(~numbers.between(low, high), path, table[name], fault)
     return numbers
 
 
-def _refuse(bad: pd.Series, path: Path, values: pd.Series, fault: str) -> None:
-    """Raise InputError naming the first bad row (rows count from 1, the line of names left out)."""
-    if bad.any():
-        row = int(bad.to_numpy().argmax())
-        fault = fault.format(value=values.iloc[row]) + (
-            f" ({bad.sum()} such rows in all)" if bad.sum() > 1 else ""
-        )
-        raise InputError(f"{path.name}, column {values.name}, row {row + 1}: {fault}.")
+def _refuse(bad: pd.Series, path: Path | None, values: pd.Series, fault: str) -> None:
+    """Raise InputError at the first bad row: its line in the file, or its index in a table."""
+    if not bad.any():
+        return
+    row, count = int(bad.to_numpy().argmax()), int(bad.sum())
+    where = f"Column {values.name}, the row with index {values.index[row]!r}"
+    if path:
+        where = f"{path.name}, column {values.name}, line {_line(path, row)}"
+    others = f" ({count} such rows in all)" if count > 1 else ""
+    raise InputError(f"{where}: {fault.format(value=values.iloc[row])}{others}.")
 
 
-def _names(columns: Sequence[str] | pd.Index) -> str:
+def _line(path: Path, row: int) -> int:
+    """The line in the file, as an editor counts, at which a row of the table begins.
+
+    The first row is 0. Names, blank lines and values that go over several lines count as well.
+    """
+    csv.field_size_limit(2**31 - 1)  # a long value is no reason to say less
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        records = csv.reader(file)
+        begins, seen = 1, -2  # the names are the first record
+        for record in records:
+            blank = not record or (len(record) == 1 and not record[0].strip())
+            seen += not blank
+            if seen == row:
+                break
+            begins = records.line_num + 1
+    return begins
+
+
+def _names(columns: Iterable[object]) -> str:
     return ", ".join(f"'{name}'" for name in columns)

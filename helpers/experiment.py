@@ -1,4 +1,4 @@
-"""Simulated experiments: assign, plant an effect, check the ratio of the arms, repeat many times."""
+"""Simulated experiments: assign, plant an effect, check the ratio of the arms, repeat."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,16 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from helpers import InputError, Pair, check_seed, check_share, is_number, segments
+from helpers import (
+    InputError,
+    Pair,
+    as_numbers,
+    check_seed,
+    check_share,
+    is_count,
+    is_number,
+    segments,
+)
 
 OUTCOME, ARMS = "Spending Score (1-100)", ("control", "treatment")
 Stream = np.random.RandomState | np.random.Generator
@@ -21,20 +30,19 @@ def simulate_experiment(
     noise_sd: float = 5.0,
     seed: Seed = 42,
 ) -> pd.DataFrame:
-    """Run one experiment in one cluster: its rows with "group" (control or treatment) and "outcome" (score points).
+    """Run one experiment in one cluster: its rows with the columns "group" and "outcome".
 
-    outcome = spending score + normal noise + effect for the treated. An integer seed replays NumPy's legacy stream
-    just as the original analysis drew it: first every coin flip, then every noise term. A RandomState or Generator
-    is drawn from where it stands. effect and noise_sd are in score points.
-    Raises InputError for an unknown cluster, a table without clusters or scores, fewer than two customers in an arm,
-    an effect that is no number, a noise_sd below 0, or a bad seed.
+    group is control or treatment; outcome = spending score + normal noise + effect for the treated,
+    in score points, like effect and noise_sd. An integer seed replays NumPy's legacy stream just
+    as the original analysis drew it: first every coin flip, then every noise term. A RandomState
+    or Generator is drawn from where it stands.
+    Raises InputError for an unknown cluster, a table without clusters or scores, fewer than two
+    customers in an arm, an effect that is no number, a noise_sd below 0, or a bad seed.
     """
     _check_knobs(effect, noise_sd)
     rows = segments.select_cluster(clustered, target_cluster)
     if OUTCOME not in rows:
-        raise InputError(
-            f"This table has no column {OUTCOME!r}, on which the outcome is built. Load it with it."
-        )
+        raise InputError(f"The table has no column {OUTCOME!r}, on which the outcome is built.")
     group, noise = _draw(len(rows), noise_sd, _stream(seed))
     counts = {arm: int((group == arm).sum()) for arm in ARMS}
     if min(counts.values()) < 2:
@@ -44,26 +52,28 @@ def simulate_experiment(
             "arm needs at least two.\nChoose another cluster, fewer clusters, or another seed.",
             "target_cluster",
         )
-    return rows.assign(
-        group=group, outcome=rows[OUTCOME].to_numpy() + noise + effect * (group == "treatment")
-    )
+    outcome = rows[OUTCOME].to_numpy() + noise + effect * (group == "treatment")
+    return rows.assign(group=group, outcome=outcome)
 
 
 def replay_seeds(
     baseline: ArrayLike, seeds: Iterable[int], effect: float = 3.0, noise_sd: float = 5.0
 ) -> Pair:
-    """`simulate_experiment` once for each seed, on a cluster whose scores are `baseline` (n values).
+    """`simulate_experiment` once for each seed, on a cluster whose scores are `baseline`.
 
-    Returns outcome (score points) and treated (True for the treatment arm), each of shape (number of seeds, n).
-    Raises InputError for no seed, a bad seed, an effect that is no number, or a noise_sd below 0.
+    baseline: n values. Returns outcome (score points) and treated (True for the treatment arm),
+    each of shape (number of seeds, n).
+    Raises InputError for no seed, a bad seed, a baseline with blanks, an effect that is no number,
+    or a noise_sd below 0.
     """
     _check_knobs(effect, noise_sd)
-    baseline = np.asarray(baseline, dtype=float)
-    if not (seeds := list(seeds)):
-        raise InputError("There is no seed to replay; give some, such as range(1000).")
+    baseline = as_numbers(baseline, "baseline")
     draws = [_draw(len(baseline), noise_sd, _stream(seed)) for seed in seeds]
+    if not draws:
+        raise InputError("There is no seed to replay; give some, such as range(1000).")
     treated = np.array([group == "treatment" for group, _ in draws])
-    return baseline + np.array([noise for _, noise in draws]) + effect * treated, treated
+    noise = np.array([noise for _, noise in draws])
+    return baseline + noise + effect * treated, treated
 
 
 def simulate_many(
@@ -73,38 +83,38 @@ def simulate_many(
     noise_sd: float = 5.0,
     seed: int | np.random.Generator = 42,
 ) -> Pair:
-    """The same experiment `n_runs` times in a few array operations, for counting what happens in the long run.
+    """The same experiment `n_runs` times in a few array operations, to count what happens.
 
-    Same design, shapes and errors as `replay_seeds`, drawn from one Generator instead of one legacy stream a run.
+    Same design, shapes and errors as `replay_seeds`, drawn from one Generator instead of one
+    legacy stream a run.
     """
     _check_knobs(effect, noise_sd)
-    baseline = np.asarray(baseline, dtype=float)
+    baseline = as_numbers(baseline, "baseline")
     check_seed(seed)
     if not (is_number(n_runs, whole=True) and n_runs >= 1):
         raise InputError(f"is {n_runs!r}; give a whole number from 1 up.", "n_runs")
     rng = np.random.default_rng(seed)
     treated = rng.integers(2, size=(n_runs, len(baseline)), dtype=np.uint8).astype(bool)
-    return baseline + rng.normal(0, noise_sd, size=treated.shape) + effect * treated, treated
+    noise = rng.normal(0, noise_sd, size=treated.shape)
+    return baseline + noise + effect * treated, treated
 
 
-def sample_ratio_p(n_control: int, n_treatment: int, expected_share: float = 0.5) -> float:
-    """p-value of Pearson's chi-square test that the arms have the planned sizes (check for sample ratio mismatch).
+def sample_ratio_p(n_control: float, n_treatment: float, expected_share: float = 0.5) -> float:
+    """p-value of Pearson's chi-square test that the arms have the planned sizes.
 
-    expected_share: the share of all users planned for control, between 0 and 1. Source: Pearson (1900); as a routine
-    check of experiments Fabijan and others (2019).
+    n_control, n_treatment: whole numbers, 20.0 as well as 20. expected_share: the share of all
+    users planned for control, between 0 and 1. Source: Pearson
+    (1900); as a routine check of experiments (sample ratio mismatch) Fabijan and others (2019).
     Raises InputError for negative counts, no users at all, or a share outside 0 to 1.
     """
-    counts = [n_control, n_treatment]
-    if not all(is_number(n, whole=True) and n >= 0 for n in counts) or sum(counts) == 0:
+    counts = np.array([n_control, n_treatment], dtype=object)
+    if not all(map(is_count, counts)) or counts.sum() == 0:
         raise InputError(
             f"The arms have {n_control} and {n_treatment} users: give two counts, not both zero."
         )
     check_share("expected_share", expected_share, 0.5)
-    return float(
-        stats.chisquare(
-            counts, np.multiply(sum(counts), [expected_share, 1 - expected_share])
-        ).pvalue
-    )
+    expected = float(counts.sum()) * np.array([expected_share, 1 - expected_share])
+    return float(stats.chisquare(counts.astype(float), expected).pvalue)
 
 
 def _draw(n: int, noise_sd: float, stream: Stream) -> Pair:
@@ -112,7 +122,7 @@ def _draw(n: int, noise_sd: float, stream: Stream) -> Pair:
 
 
 def _stream(seed: Seed) -> Stream:
-    if isinstance(seed, (np.random.RandomState, np.random.Generator)):
+    if isinstance(seed, np.random.RandomState | np.random.Generator):
         return seed
     check_seed(seed)
     return np.random.RandomState(seed)

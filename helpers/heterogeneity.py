@@ -1,20 +1,42 @@
-"""Do the effects differ between segments? Compare the arms inside each, pool, and test for a difference."""
+"""Do the effects differ between segments? Compare the arms in each, pool, test, and decide."""
 
-from collections import namedtuple
-from dataclasses import asdict
+import math
+from dataclasses import asdict, fields
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from helpers import InputError, as_numbers, check_share, experiment, inference
+from helpers import (
+    InputError,
+    as_numbers,
+    check_share,
+    check_spread,
+    data,
+    experiment,
+    power,
+    words,
+)
+from helpers.comparison import Comparison
+from helpers.inference import compare_means, compare_rates
 
-BLANK = dict.fromkeys(inference.Comparison.__dataclass_fields__, np.nan)
+BLANK = {field.name: math.nan for field in fields(Comparison)}
+NOT_TESTABLE = "not testable"
 
 
-class Pooled(namedtuple("Pooled", "lift se ci_low ci_high p_value q df q_p_value")):
-    """Lifts of several segments as one: weighted by 1 / se^2, with Cochran's test (q) that they are all equal."""
+class Pooled(NamedTuple):
+    """Lifts of several segments as one, with Cochran's test (q) that they are all equal."""
+
+    lift: float
+    se: float
+    ci_low: float
+    ci_high: float
+    p_value: float
+    q: float
+    df: int
+    q_p_value: float
 
 
 def is_rate(outcome: pd.Series) -> bool:
@@ -27,70 +49,167 @@ def compare_segments(
     segment: str,
     outcome: str,
     group: str = "group",
-    control: str = "control",
+    control: object = "control",
     confidence: float = 0.95,
     control_share: float = 0.5,
 ) -> pd.DataFrame:
-    """One row per segment: `inference.Comparison`'s fields for its two arms, and ratio_p (sample ratio check).
+    """One row per segment: the fields of `inference.Comparison`, and ratio_p (ratio check).
 
-    log: one row per user, as from `data.load_log`. An outcome of 0 and 1 goes to `compare_rates`, any other to
-    `compare_means`. A segment that cannot be tested (an arm below two users, or no variation) keeps its counts; the
-    rest of its row is nan. Raises InputError for a confidence or a control_share outside 0 to 1.
+    log: one row per user, as from `data.load_log`. An outcome of 0 and 1 goes to `compare_rates`,
+    any other to `compare_means`. A segment that cannot be tested (an arm below two users, or no
+    variation) keeps its counts; the rest of its row is nan.
+    Raises InputError for a log that `data.check_log` refuses, and a confidence or a control_share
+    outside 0 to 1.
     """
     check_share("confidence", confidence, 0.95)
     check_share("control_share", control_share, 0.5)
-    rate, rows = is_rate(log[outcome]), {}
+    data.check_log(log, segment, outcome, group, control)
+    rate = is_rate(log[outcome])
+    rows = {}
     for name, part in log.groupby(segment, observed=True):
-        arms = [part.loc[(part[group] == control) == chosen, outcome] for chosen in (True, False)]
-        n = [len(arm) for arm in arms]
-        row = {
-            "n_control": n[0],
-            "n_treatment": n[1],
-            "ratio_p": experiment.sample_ratio_p(*n, control_share),
-        }
-        try:
-            summary = (
-                [number for arm in arms for number in (int(arm.sum()), len(arm))] if rate else arms
-            )
-            result = asdict(
-                (inference.compare_rates if rate else inference.compare_means)(*summary, confidence)
-            )
-        except InputError:  # too few users, or no variation
-            result = BLANK
-        rows[name] = result | row
+        in_control = part[group] == control
+        arms = (part.loc[in_control, outcome], part.loc[~in_control, outcome])
+        rows[name] = _compared(arms, rate, confidence)
+        counts = len(arms[0]), len(arms[1])
+        rows[name]["n_control"], rows[name]["n_treatment"] = counts
+        rows[name]["ratio_p"] = experiment.sample_ratio_p(*counts, control_share)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(segment)
 
 
-def pool(lift: ArrayLike, se: ArrayLike, confidence: float = 0.95) -> Pooled:
-    """Inverse-variance pooled lift of two or more independent segments, and Cochran's Q (df: segments - 1).
+def smallest_worth(control_mean: float, rate: bool, worth: float | None) -> float:
+    """The smallest lift worth having, in the unit of the outcome; None: 5 % of the control mean.
 
-    lift, se: one value a segment, in one unit; for rates take t * se as lift, the centre that belongs to se.
-    Source: Cochran (1954).
+    rate: whether the outcome is a conversion.
+    Raises InputError for a worth not above 0, or one that no rate can rise by.
+    """
+    if worth is None:
+        worth = round(0.05 * abs(control_mean), 12)
+    words.check_worth(worth)
+    if rate and worth >= 1:
+        raise InputError(
+            f"is {worth:g}, but no rate rises by that much: 0.01 is one percentage point.", "worth"
+        )
+    return worth
+
+
+def decide(
+    log: pd.DataFrame,
+    segment: str,
+    outcome: str,
+    group: str = "group",
+    control: object = "control",
+    control_share: float = 0.5,
+    worth: float | None = None,
+) -> pd.DataFrame:
+    """What to do in each segment: `compare_segments`, with the columns decision and users_needed.
+
+    The intervals hold together: 95 % for all segments that can be tested (Bonferroni). decision is
+    that of `words.decision`, or "not testable". worth: see `smallest_worth`. users_needed: where
+    more users are to be collected, how many the segment needs in both arms for 80 % power at a
+    lift of worth and at the corrected level, with the planned share of control; else nan.
+    Raises InputError as `compare_segments` and `smallest_worth` do, and where fewer than two
+    segments can be tested.
+    """
+
+    def compared(confidence: float) -> pd.DataFrame:
+        return compare_segments(log, segment, outcome, group, control, confidence, control_share)
+
+    testable = _count_testable(compared(0.95))
+    rate = is_rate(log[outcome])
+    worth = smallest_worth(float(log.loc[log[group] == control, outcome].mean()), rate, worth)
+    alpha = 0.05 / testable
+    table = compared(1 - alpha)
+    table["decision"] = [
+        _decision(*ends, worth) for ends in zip(table["ci_low"], table["ci_high"], strict=True)
+    ]
+    open_ones = table["decision"] == words.COLLECT
+    spread = _spread_of_rates(table) if rate else table["sd_control"].replace(0, np.nan)
+    spread = spread.fillna(table["sd_treatment"])
+    equal_arms = [power.sample_size(worth, sd, alpha=alpha) for sd in spread[open_ones]]
+    unequal = 2 * control_share * (1 - control_share)
+    table["users_needed"] = math.nan
+    table.loc[open_ones, "users_needed"] = np.ceil(np.array(equal_arms) / unequal)
+    return table
+
+
+def pool(lift: ArrayLike, se: ArrayLike, confidence: float = 0.95) -> Pooled:
+    """Inverse-variance pooled lift of two or more independent segments, and Cochran's Q.
+
+    lift, se: one value a segment, in one unit; for rates take t * se as lift, the centre that
+    belongs to se. Each lift is weighted by 1 / se^2; df of Q: segments - 1. Source: Cochran (1954).
     Raises InputError for fewer than two segments, blanks, or standard errors that are not above 0.
     """
-    lift, se = _checked(lift, se)
     check_share("confidence", confidence, 0.95)
-    weight, df = se**-2, len(lift) - 1
-    mean, mean_se = float(np.average(lift, weights=weight)), float(weight.sum() ** -0.5)
-    q = float((weight * (lift - mean) ** 2).sum())
+    lift, se = _checked(lift, se)
+    weight = se**-2
+    mean = float(np.average(lift, weights=weight))
+    mean_se = float(weight.sum() ** -0.5)
     half = float(stats.norm.ppf((1 + confidence) / 2)) * mean_se
-    p_value, q_p_value = float(2 * stats.norm.sf(abs(mean) / mean_se)), float(stats.chi2.sf(q, df))
-    return Pooled(mean, mean_se, mean - half, mean + half, p_value, q, df, q_p_value)
+    q = float((weight * (lift - mean) ** 2).sum())
+    df = len(lift) - 1
+    return Pooled(
+        lift=mean,
+        se=mean_se,
+        ci_low=mean - half,
+        ci_high=mean + half,
+        p_value=float(2 * stats.norm.sf(abs(mean) / mean_se)),
+        q=q,
+        df=df,
+        q_p_value=float(stats.chi2.sf(q, df)),
+    )
 
 
 def gail_simon(lift: ArrayLike, se: ArrayLike) -> tuple[float, float]:
-    """Statistic and p-value of the test that true effects have both signs (a qualitative interaction).
+    """Statistic and p-value of the test that true effects have both signs.
 
-    lift, se: one value a segment, as for `pool`. The statistic is the smaller of the two sums of (lift / se)^2, over
-    the gains and over the losses; p is exact for the hardest case without a change of sign.
-    Source: Gail and Simon (1985). Raises InputError as `pool` does.
+    lift, se: one value a segment, as for `pool`. The statistic is the smaller of the two sums of
+    (lift / se)^2, over the gains and over the losses; p is exact for the hardest case without a
+    change of sign (a qualitative interaction). Source: Gail and Simon (1985).
+    Raises InputError as `pool` does.
     """
     lift, se = _checked(lift, se)
-    squares, others = np.square(lift / se), len(lift) - 1
-    statistic = min(squares[lift > 0].sum(), squares[lift < 0].sum())
+    squares = np.square(lift / se)
+    statistic = float(min(squares[lift > 0].sum(), squares[lift < 0].sum()))
+    if statistic == 0:
+        return 0.0, 1.0
+    others = len(lift) - 1
     k = np.arange(1, others + 1)
     chances = special.comb(others, k) / 2.0**others * stats.chi2.sf(statistic, k)
-    return float(statistic), 1.0 if statistic == 0 else float(chances.sum())
+    return statistic, float(chances.sum())
+
+
+def _compared(arms: tuple[pd.Series, pd.Series], rate: bool, confidence: float) -> dict[str, float]:
+    """The fields of a Comparison of control and treatment, nan where they cannot be compared."""
+    control, treatment = arms
+    if min(len(control), len(treatment)) < 2:
+        return dict(BLANK)
+    if rate:
+        counts = (int(control.sum()), len(control), int(treatment.sum()), len(treatment))
+        return asdict(compare_rates(*counts, confidence))
+    if np.ptp(control) == np.ptp(treatment) == 0:
+        return dict(BLANK)
+    return asdict(compare_means(control, treatment, confidence))
+
+
+def _count_testable(table: pd.DataFrame) -> int:
+    testable = int(table["lift"].notna().sum())
+    if testable < 2:
+        raise InputError(
+            f"has {testable} values that can be tested; it needs two, each with two users in both "
+            "arms and some variation.\nChoose another column.",
+            "segment",
+        )
+    return testable
+
+
+def _decision(low: float, high: float, worth: float) -> str:
+    return NOT_TESTABLE if math.isnan(low) else words.decision(low, high, worth)
+
+
+def _spread_of_rates(table: pd.DataFrame) -> pd.Series:
+    """The standard deviation of the outcome, 0 or 1, in control; never 0, as in Agresti-Caffo."""
+    share = (table["mean_control"] * table["n_control"] + 1) / (table["n_control"] + 2)
+    return (share * (1 - share)) ** 0.5
 
 
 def _checked(lift: ArrayLike, se: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -99,4 +218,5 @@ def _checked(lift: ArrayLike, se: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         raise InputError("Give one lift and one standard error for each of two or more segments.")
     if not (se > 0).all():
         raise InputError("A standard error is not above 0. Leave that segment out.")
+    check_spread(se.min(), "smallest standard error")
     return lift, se

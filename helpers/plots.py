@@ -1,4 +1,4 @@
-"""One plot style, colour-blind safe, and one way to show a figure: with a text that says what it holds."""
+"""One plot style, colour-blind safe, and one way to show a figure: with a text that says it."""
 
 import base64
 from io import BytesIO
@@ -38,7 +38,7 @@ def use_style() -> None:
 
 
 def show(figure: Figure, alt: str) -> None:
-    """Display the figure with `alt` as its alternative text, print that text below it, and close the figure."""
+    """Display the figure with `alt` as its alternative text, print that below it, and close it."""
     picture = BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
     plt.close(figure)

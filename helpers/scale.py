@@ -1,4 +1,7 @@
-"""When the log does not fit in memory: an engine adds it up, and a row per segment and arm is enough for the tests."""
+"""When the log does not fit in memory: an engine adds it up.
+
+A row per segment and arm is enough for the tests.
+"""
 
 import glob
 from dataclasses import asdict
@@ -9,64 +12,56 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from helpers import InputError, check_share, experiment, inference
+from helpers import InputError, check_share, data, experiment, inference
 
-FLAT = 1e-30  # times the squared mean: a variance below that is rounding error, the column does not vary
+FLAT = 1e-30  # times the squared mean: a variance below that is rounding error, nothing varies
+FEWEST = 20  # rows in an arm, for adjusting by a covariate: below, the test alarms too often
 
 
 def read_log(connection: ibis.BaseBackend, path: str | Path) -> ibis.Table:
-    """The Parquet log at `path`, a file or a folder (with all below it), as a DuckDB table; no row is loaded.
+    """The Parquet log at `path`, a file or a folder (with all below it); no row is loaded.
 
     Raises InputError where there is no such file, or one that is no Parquet or was cut short.
     """
-    files = glob.escape(str(path)) + ("/**/*.parquet" if Path(path).is_dir() else "")
-    try:
-        connection.con.execute(
-            "SELECT count(*) FROM parquet_file_metadata(?)", [files]
-        ).fetchall()  # reads every end
+    files = glob.escape(str(path))
+    if Path(path).is_dir():
+        files += "/**/*.parquet"
+    try:  # the first call reads the end of every file
+        connection.con.execute("SELECT count(*) FROM parquet_file_metadata(?)", [files]).fetchall()
         return connection.read_parquet(files, union_by_name=True)
     except duckdb.Error as error:
-        raise InputError(
-            f"This is no Parquet log: {str(error).splitlines()[0]}. Copy or write it again."
-        ) from None
+        why = str(error).splitlines()[0]
+        raise InputError(f"This is no Parquet log: {why}. Copy or write it again.") from None
 
 
 def sums(
-    log: ibis.Table, segment: str, outcome: str, group: str = "group", covariate: str | None = None
+    log: ibis.Table,
+    segment: str,
+    outcome: str,
+    group: str = "group",
+    covariate: str | None = None,
 ) -> ibis.Table:
-    """One expression, for any engine: what the tests need of each segment and arm, a row each, nothing executed yet.
+    """One expression, for any engine: what the tests need of each segment and arm, a row each.
 
-    Columns: segment, group, n, blanks, mean and var (ddof 1) of the outcome; with a covariate also mean_x, var_x, cov.
-    Raises InputError for columns that are missing, named twice, or hold no numbers where numbers are needed.
+    Nothing is executed yet. Columns: segment, group, n, blanks, mean and var (ddof 1) of the
+    outcome; with a covariate also mean_x, var_x, cov.
+    Raises InputError for columns that are missing, named twice, or hold no numbers where numbers
+    are needed.
     """
-    if not isinstance(log, ibis.Table):
-        raise InputError(
-            f"The log is a {type(log).__name__}; give an Ibis table, such as scale.read_log(...) makes."
-        )
-    names = [segment, group, outcome] + ([covariate] if covariate else [])
-    if missing := [name for name in names if name not in log.columns]:
-        raise InputError(
-            f"The log lacks {', '.join(map(str, missing))}; its columns are {', '.join(log.columns)}."
-        )
-    if len(set(names)) < len(names):
-        raise InputError(
-            f"The columns are {', '.join(names)}; give a different one for each purpose."
-        )
-    for name in names[2:]:
-        if not (log[name].type().is_numeric() or log[name].type().is_boolean()):
-            raise InputError(
-                f"Column {name} holds {log[name].type()}; outcome and covariate must be numbers."
-            )
-    y, *xs = (log[name].cast("float64") for name in names[2:])
+    _check_columns(log, segment, outcome, group, covariate)
+    y = log[outcome].cast("float64")
     found = {
         "n": log.count(),
         "blanks": log.count() - y.count(),
         "mean": y.mean(),
         "var": y.var(how="sample"),
     }
-    for x in xs:
-        found |= {"mean_x": x.mean(), "var_x": x.var(how="sample"), "cov": y.cov(x, how="sample")}
+    if covariate:
+        x = log[covariate].cast("float64")
         found["blanks"] += log.count() - x.count()
+        found["mean_x"] = x.mean()
+        found["var_x"] = x.var(how="sample")
+        found["cov"] = y.cov(x, how="sample")
     return log.group_by(segment=log[segment], group=log[group]).agg(**found)
 
 
@@ -75,75 +70,130 @@ def compare_segments(
     segment: str,
     outcome: str,
     group: str = "group",
-    control: str = "control",
+    control: object = "control",
     covariate: str | None = None,
     confidence: float = 0.95,
     control_share: float = 0.5,
 ) -> pd.DataFrame:
-    """One row per segment, with the columns of `heterogeneity.compare_segments`, from `sums` alone: Welch's test.
+    """One row per segment, with the columns of `heterogeneity.compare_segments`: Welch's test.
 
-    The log has one row per user. covariate: a number known before treatment; outcomes are then adjusted by CUPED (Deng
-    and others 2013), with the slope pooled inside the arms of each segment (20 rows or more in each). An outcome of 0
-    and 1 is treated as any number, which is right for arms of some hundred conversions. confidence and control_share:
+    The log has one row per user and is read once, by `sums`. covariate: a number known before
+    treatment; outcomes are then adjusted by CUPED (Deng and others 2013), with the slope pooled
+    inside the arms of each segment (20 rows or more in each). An outcome of 0 and 1 is treated as
+    any number, which is right for arms of some hundred conversions. confidence and control_share:
     between 0 and 1.
-    Raises InputError as `sums` does, for blanks, more or fewer than two arms, a segment in which an arm has fewer than
-    two rows or nothing varies, and numbers so large that their sum loses the lift. There is no partial table.
+    Raises InputError as `sums` does, for blanks, more or fewer than two arms, a segment in which
+    an arm has fewer than two rows or nothing varies, and numbers so large that their sum loses the
+    lift. There is no partial table.
     """
     check_share("confidence", confidence, 0.95)
     check_share("control_share", control_share, 0.5)
-    try:
-        table = sums(log, segment, outcome, group, covariate).execute()
-    except duckdb.OutOfRangeException:  # the variance of an infinite value
-        table = pd.DataFrame({"blanks": [1]})
-    finite = np.isfinite(table.filter(regex="^mean")).all(axis=None)
-    if table["blanks"].any() or not finite or table[["segment", "group"]].isna().any(axis=None):
-        used = ", ".join(filter(None, (segment, group, outcome, covariate)))
-        raise InputError(
-            f"One of the columns {used} has blank or infinite values. Mend them, or filter the log."
-        )
-    if control not in (arms := sorted(table["group"].unique().tolist())) or len(arms) != 2:
-        raise InputError(
-            f"The arms in {group} are {arms[:6]}, control is {control!r}; there must be two, one control."
-        )
-    table = _adjusted(table) if covariate else table
-    table["sd"] = table["var"].where(table["var"] > FLAT * table["mean"] ** 2, 0.0) ** 0.5
+    columns = [name for name in (segment, group, outcome, covariate) if name]
+    table = _without_blanks(sums(log, segment, outcome, group, covariate), columns)
+    if table.empty:
+        raise InputError("The log has no rows. Give one with a row for each user.")
+    data.check_arms(table["group"].unique().tolist(), control, f"column {group}")
+    if covariate:
+        _check_rows(table, covariate)
+        table = _adjusted(table)
+    table["sd"] = _flat_as_zero(table["var"], table["mean"]) ** 0.5
     rows = {}
     for name, part in table.groupby("segment"):
-        part = part.sort_values("group", key=lambda arm: arm != control)
-        if len(part) < 2:
-            raise InputError(
-                f"Segment {name} has no row in one of the arms. Leave it out, or take wider segments."
-            )
-        if covariate and part["n"].min() < 20:
-            raise InputError(
-                f"Segment {name} has an arm below 20 rows, too few to adjust. Leave {covariate} out."
-            )
-        six = part[["mean", "sd", "n"]].astype({"n": object}).to_numpy().ravel()
-        try:
-            rows[name] = asdict(inference.compare_means_from_stats(*six, confidence))
-        except InputError as error:
-            raise InputError(f"Segment {name}: {error}") from None
-        if (
-            part["mean"].abs().max() * np.sqrt(part["n"].max()) > 2**53 * rows[name]["se"]
-        ):  # what adding up may lose
-            raise InputError(
-                f"{outcome} is too large against its spread. Subtract {part['mean'].iloc[0]:.6g} first."
-            )
-        rows[name]["ratio_p"] = experiment.sample_ratio_p(*part["n"], control_share)
+        arms = part.set_index("group")
+        rows[name] = _compared(name, arms, control, confidence)
+        _check_digits(arms, rows[name]["se"], outcome)
+        counts = rows[name]["n_control"], rows[name]["n_treatment"]
+        rows[name]["ratio_p"] = experiment.sample_ratio_p(*counts, control_share)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(segment)
+
+
+def _check_columns(
+    log: ibis.Table, segment: str, outcome: str, group: str, covariate: str | None
+) -> None:
+    if not isinstance(log, ibis.Table):
+        raise InputError(f"The log is a {type(log).__name__}; give an Ibis table (scale.read_log).")
+    numbers = [outcome, covariate] if covariate else [outcome]
+    names = [segment, group, *numbers]
+    missing = [str(name) for name in names if name not in log.columns]
+    if missing:
+        columns = ", ".join(log.columns)
+        raise InputError(f"The log lacks {', '.join(missing)}; its columns are {columns}.")
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"The columns are {', '.join(names)}; give a different one for each purpose."
+        )
+    for name in numbers:
+        kind = log[name].type()
+        if not (kind.is_numeric() or kind.is_boolean()):
+            raise InputError(f"Column {name} holds {kind}; outcome and covariate must be numbers.")
+
+
+def _without_blanks(expression: ibis.Table, columns: list[str]) -> pd.DataFrame:
+    """The executed sums, or InputError where one of the columns of the log has a blank."""
+    try:
+        table = expression.execute()
+    except duckdb.OutOfRangeException:  # the variance of an infinite value
+        table = pd.DataFrame({"blanks": [1], "segment": [None], "group": [None]})
+    finite = np.isfinite(table.filter(regex="^mean")).all(axis=None)
+    labelled = table[["segment", "group"]].notna().all(axis=None)
+    if table["blanks"].any() or not finite or not labelled:
+        raise InputError(
+            f"One of the columns {', '.join(columns)} has blank or infinite values. "
+            "Mend them, or filter the log."
+        )
+    return table
+
+
+def _check_rows(table: pd.DataFrame, covariate: str) -> None:
+    few = table[table["n"] < FEWEST]
+    if len(few):
+        raise InputError(
+            f"Segment {few['segment'].iloc[0]} has an arm below {FEWEST} rows, too few to adjust. "
+            f"Leave {covariate} out."
+        )
+
+
+def _compared(
+    name: object, arms: pd.DataFrame, control: object, confidence: float
+) -> dict[str, float]:
+    """The fields of a Comparison for one segment; arms: mean, sd and n of each, by its name."""
+    if len(arms) < 2:
+        raise InputError(
+            f"Segment {name} has no row in one of the arms. Leave it out, or take wider segments."
+        )
+    c, t = arms.loc[control], arms.drop(index=control).iloc[0]
+    try:
+        found = inference.compare_means_from_stats(
+            c["mean"], c["sd"], c["n"], t["mean"], t["sd"], t["n"], confidence
+        )
+    except InputError as error:
+        raise InputError(f"Segment {name}: {error}") from None
+    return asdict(found)
+
+
+def _check_digits(arms: pd.DataFrame, se: float, outcome: str) -> None:
+    """Raise InputError where adding up so many large numbers may have lost the lift."""
+    lost = arms["mean"].abs().max() * np.sqrt(arms["n"].max()) / 2**53
+    if lost > se:
+        raise InputError(
+            f"{outcome} is too large against its spread. Subtract {arms['mean'].iloc[0]:.6g} first."
+        )
+
+
+def _flat_as_zero(var: pd.Series, mean: pd.Series) -> pd.Series:
+    """The variances, 0 where they are but a rounding error of large numbers."""
+    return var.where(var > FLAT * mean**2, 0.0)
 
 
 def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
     """The same table with mean and var of y - slope * (x - mean of x in the segment)."""
-    n, segment = table["n"], table["segment"]
-    var_x = table["var_x"].where(table["var_x"] > FLAT * table["mean_x"] ** 2, 0.0)
-    spread, shared = (
-        ((n - 1) * part).groupby(segment).transform("sum") for part in (var_x, table["cov"])
-    )
+    segment, n = table["segment"], table["n"]
+    var_x = _flat_as_zero(table["var_x"], table["mean_x"])
+    spread = ((n - 1) * var_x).groupby(segment).transform("sum")
+    shared = ((n - 1) * table["cov"]).groupby(segment).transform("sum")
     slope = (shared / spread).where(spread > 0, 0.0)
-    centre = (n * table["mean_x"]).groupby(segment).transform("sum") / n.groupby(segment).transform(
-        "sum"
-    )
+    total = (n * table["mean_x"]).groupby(segment).transform("sum")
+    centre = total / n.groupby(segment).transform("sum")
     var = table["var"] - 2 * slope * table["cov"] + slope**2 * var_x
     mean = table["mean"] - slope * (table["mean_x"] - centre)
     return table.assign(mean=mean, var=var.where(var > 1e-12 * table["var"], 0.0))

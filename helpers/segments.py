@@ -1,4 +1,4 @@
-"""Segments by rule (age bands) and by k-means, with numbers and names that do not depend on luck."""
+"""Segments by rule (age bands) and by k-means; numbers and names do not depend on luck."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,9 @@ LEVELS = {
 
 
 def age_band(age: pd.Series) -> pd.Series:
-    """The original article's three age bands (years): under 30, 30 to 39, 40 and over, as an ordered category.
+    """The original article's three age bands, as an ordered category; age is in years.
 
-    A missing age stays missing; text raises pandas' TypeError.
+    Under 30, 30 to 39, 40 and over. A missing age stays missing; text raises pandas' TypeError.
     """
     return pd.cut(age, [-np.inf, 30, 40, np.inf], right=False, labels=list(AGE_BANDS))
 
@@ -32,72 +32,56 @@ def cluster_customers(
     features: Sequence[str] = DEFAULT_FEATURES,
     seed: int | np.random.Generator = 42,
 ) -> pd.DataFrame:
-    """Standardise the features, run k-means, and return the customers with a column "Cluster" (0 to n_clusters - 1).
+    """Standardise the features, run k-means, and return the customers with a column "Cluster".
 
-    Clusters are numbered by rising mean of the first feature. Rows are sorted before the fit, so neither the order
-    of rows in the file nor the release of scikit-learn decides a number. seed: where k-means starts its ten tries
-    (a Generator gives it one draw). Source: k-means++ as in scikit-learn.
-    Raises InputError for features that are unknown, not numeric or blank, for an empty table, a bad seed, and for
-    more clusters than different customers.
+    Clusters are numbered from 0 to n_clusters - 1 by rising mean of the first feature. Rows are
+    sorted before the fit, so neither the order of rows in the file nor the release of scikit-learn
+    decides a number. seed: where k-means starts its ten tries (a Generator gives it one draw).
+    Source: k-means++ as in scikit-learn.
+    Raises InputError for features that are unknown, not numeric or blank, for an empty table, a
+    bad seed, and for more clusters than different customers.
     """
-    features = [features] if isinstance(features, str) else list(dict.fromkeys(features))
-    if unknown := [name for name in features if name not in customers] or not features:
-        missing = f"no column {unknown[0]!r}" if features else "no feature"
-        raise InputError(
-            f"There is {missing} to cluster on. Choose from: {', '.join(map(str, customers))}."
-        )
+    names = [features] if isinstance(features, str) else list(dict.fromkeys(features))
+    _check_features(customers, names)
     if isinstance(seed, np.random.Generator):
         seed = int(seed.integers(2**32))
     check_seed(seed)
-    table = customers[features].reset_index(drop=True)
-    for name in features:
-        if not (
-            pd.api.types.is_numeric_dtype(table[name])
-            and np.isfinite(table[name].astype(float)).all()
-        ):
-            raise InputError(
-                f"Column {name!r} has text, blanks or infinite values. Leave it out or mend it."
-            )
-    different = len(table.drop_duplicates())
-    if different == 0:
-        raise InputError("The table has no customers, so there is nothing to cluster.")
-    if not (is_number(n_clusters, whole=True) and 1 <= n_clusters <= different):
-        allowed = (
-            f"from 1 to {different}, as many as there are different customers ({len(table)} rows)"
-        )
-        raise InputError(f"is {n_clusters!r}; it must be a whole number {allowed}.", "n_clusters")
-    ordered = table.sort_values(features)
+    table = customers[names].reset_index(drop=True)
+    _check_n_clusters(n_clusters, table)
+    ordered = table.sort_values(names)
     scaled = StandardScaler().fit_transform(ordered)
     labels = KMeans(n_clusters=n_clusters, n_init=10, random_state=seed).fit_predict(scaled)
-    means = ordered.groupby(labels).mean().sort_values(features)
+    means = ordered.groupby(labels).mean().sort_values(names)
     number = pd.Series(range(len(means)), index=means.index)
     in_file_order = pd.Series(number.loc[labels].to_numpy(), index=ordered.index).sort_index()
     return customers.assign(Cluster=in_file_order.to_numpy())
 
 
-def profile_clusters(clustered: pd.DataFrame) -> pd.DataFrame:
-    """One row per cluster: customers, the mean of each default feature (its own unit) and a name made from them.
+def profile_clusters(
+    clustered: pd.DataFrame, features: Sequence[str] = DEFAULT_FEATURES
+) -> pd.DataFrame:
+    """One row per cluster: customers, the mean of each feature (its own unit), and a name.
 
-    A mean half a standard deviation (of all customers) or more above or below the mean of all is called high or low.
+    The name says for each feature where the cluster's mean lies: half a standard deviation (of all
+    customers) or more above or below the mean of all is called high or low.
+    Raises InputError for a table without clusters, and for features that are unknown, not numeric
+    or blank.
     """
-    features = clustered[list(DEFAULT_FEATURES)]
-    means = features.groupby(clustered["Cluster"]).mean()
-    z = (means - features.mean()) / features.std(ddof=0).replace(0, 1)
+    _check_clustered(clustered)
+    names = [features] if isinstance(features, str) else list(dict.fromkeys(features))
+    _check_features(clustered, names)
+    values = clustered[names].astype(float)
+    means = values.groupby(clustered["Cluster"]).mean()
+    z = (means - values.mean()) / values.std(ddof=0).replace(0, 1)
     level = 1 + (z >= 0.5).astype(int) - (z <= -0.5).astype(int)
-    names = [
-        ", ".join(LEVELS[name][row[name]] for name in DEFAULT_FEATURES)
-        for _, row in level.iterrows()
-    ]
+    called = [", ".join(_spoken(name)[row[name]] for name in names) for _, row in level.iterrows()]
     sizes = clustered["Cluster"].value_counts().rename("customers")
-    return means.assign(name=names).join(sizes)[["customers", *DEFAULT_FEATURES, "name"]]
+    return means.assign(name=called).join(sizes)[["customers", *names, "name"]]
 
 
 def select_cluster(clustered: pd.DataFrame, target_cluster: int) -> pd.DataFrame:
-    """The rows of one cluster. Raises InputError, naming the clusters that exist, if it is not one of them."""
-    if "Cluster" not in clustered:
-        raise InputError(
-            "This table has no column 'Cluster'. Pass it through segments.cluster_customers first."
-        )
+    """The rows of one cluster. Raises InputError, naming the clusters that exist, if it is none."""
+    _check_clustered(clustered)
     rows = clustered[clustered["Cluster"] == target_cluster]
     if rows.empty:
         numbers = ", ".join(str(number) for number in sorted(clustered["Cluster"].unique()))
@@ -106,3 +90,47 @@ def select_cluster(clustered: pd.DataFrame, target_cluster: int) -> pd.DataFrame
             "target_cluster",
         )
     return rows.copy()
+
+
+def _spoken(feature: str) -> tuple[str, str, str]:
+    """Words for a low, a middling and a high mean of the feature."""
+    return LEVELS.get(feature, (f"low {feature}", f"average {feature}", f"high {feature}"))
+
+
+def _check_clustered(table: pd.DataFrame) -> None:
+    if "Cluster" not in table:
+        raise InputError(
+            "The table has no column 'Cluster'. Call segments.cluster_customers first."
+        )
+
+
+def _check_features(customers: pd.DataFrame, names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in customers]
+    if unknown or not names:
+        missing = f"no column {unknown[0]!r}" if unknown else "no feature"
+        columns = ", ".join(map(str, customers))
+        raise InputError(f"There is {missing} to cluster on. Choose from: {columns}.")
+    for name in names:
+        column = customers[name]
+        if not pd.api.types.is_numeric_dtype(column):
+            raise InputError(
+                f"Column {name!r} has text or dates. Leave it out, or make it numbers."
+            )
+        usable = np.isfinite(column.astype(float).to_numpy())
+        if not usable.all():
+            raise InputError(
+                f"Column {name!r} is blank or infinite in {(~usable).sum()} of {len(column)} rows, "
+                f"the first with index {column.index[~usable][0]!r}. Leave it out or mend it."
+            )
+
+
+def _check_n_clusters(n_clusters: int, table: pd.DataFrame) -> None:
+    different = len(table.drop_duplicates())
+    if different == 0:
+        raise InputError("The table has no customers, so there is nothing to cluster.")
+    if not (is_number(n_clusters, whole=True) and 1 <= n_clusters <= different):
+        raise InputError(
+            f"is {n_clusters!r}; it must be a whole number from 1 to {different}, as many as "
+            f"there are different customers ({len(table)} rows).",
+            "n_clusters",
+        )

@@ -16,7 +16,7 @@ import statsmodels.formula.api as smf
 from pandas.testing import assert_frame_equal
 from scipy import stats
 
-from helpers import adjustment, inference
+from helpers import adjustment, comparison, inference
 from tests.guards import caught, covers, fields, guard_message, mirrored, share
 
 RUNS = 4_000
@@ -103,13 +103,8 @@ def always_one_slope(y, treated, x, confidence=0.95, interacted=False):
 
 def means_as_if_independent(y, treated, x, confidence=0.95, interacted=False):
     """Leaves the covariance of the two adjusted means out of the relative interval."""
-    true = inference.fieller_interval
-    with (
-        mock.patch.object(inference, "fieller_interval", lambda *six: true(*six[:5])) as faulty,
-        mock.patch.object(
-            adjustment, "fieller_interval", faulty, create=True
-        ),  # wherever it is called from
-    ):
+    true = comparison.fieller_interval
+    with mock.patch.object(comparison, "fieller_interval", lambda *six: true(*six[:5])):
         return adjustment.compare_adjusted(y, treated, x, confidence, interacted)
 
 
@@ -431,8 +426,8 @@ BAD_CALLS = {
     ),
     "adjusted: all treated": (
         adjusted(treated=np.full(8, True)),
-        "some arm is too small",
-        "plain means",
+        "arm column has the values True",
+        "both of them",
     ),
     "adjusted: one treated": (
         adjusted(treated=BASELINE == 9),
@@ -457,7 +452,25 @@ BAD_CALLS = {
         "baseline",
     ),
     "adjusted: arm blank": (adjusted(treated=swapped(1.0 * TREATED, 2, math.nan)), "blank"),
-    "adjusted: arms in words": (adjusted(treated=["test", "control"] * 4), "not numbers"),
+    "adjusted: arms in words": (
+        adjusted(treated=["test", "control"] * 4),
+        "'test', 'control'",
+        "True",
+    ),
+    "adjusted: arms 1 and 2": (adjusted(treated=1 + TREATED), "values 2, 1;", "False (or 0)"),
+    "adjusted: three arms": (adjusted(treated=[0, 1, 2, 0, 1, 2, 0, 1]), "values 0, 1, 2"),
+    "adjusted: arm masked": (
+        adjusted(treated=np.ma.array(1 * TREATED, mask=np.arange(8) == 3)),
+        "blank",
+        "True (or 1)",
+    ),
+    "adjusted: baseline masked": (
+        adjusted(baseline=np.ma.array(BASELINE, mask=np.arange(8) == 3)),
+        "baseline has blank",
+        "position 3",
+    ),
+    "adjusted: outcome too large": (adjusted(outcome=1e100 * BASELINE**2), "larger unit"),
+    "adjusted: outcome too small": (adjusted(outcome=1e-90 * BASELINE**2), "smaller unit"),
     "adjusted: nobody": (adjusted([], [], []), "[0, 0, 0] rows", "each customer"),
 }
 

@@ -11,7 +11,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from helpers import data, experiment, inference, segments
-from tests.guards import guard_message
+from tests.guards import caught, guard_message
 
 FOLDER = data.FOLDER
 MAKE = runpy.run_path(str(FOLDER / "make_data.py"))
@@ -255,6 +255,38 @@ def test_a_comma_at_the_end_of_every_row_loses_nothing(load):
 
 # A file that is refused
 
+SPREAD_OUT = [
+    "",
+    "  ",
+    f"{NAMES},note",
+    '1,Male,20,15,39,"two',
+    'lines"',
+    "",
+    "2,Male,20,15,39,",
+    "",
+    "",
+    "3,Male,old,15,39,",
+]
+
+
+def guard_line(load):
+    """The line is the one that an editor shows: blank lines and values over two lines count."""
+    assert SPREAD_OUT[10 - 1].startswith("3,Male,old")
+    guard_message(lambda: load(SPREAD_OUT), "column Age, line 10: old is not a number")
+    for end in ("\r\n", "\r"):
+        guard_message(lambda e=end: load(SPREAD_OUT, e), "column Age, line 10: old is not a number")
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path, monkeypatch):
+    def load(lines, end="\n"):
+        (tmp_path / "mine.csv").write_text(end.join(lines), encoding="utf-8", newline="")
+        data.load_customers(tmp_path / "mine.csv")
+
+    guard_line(load)
+    monkeypatch.setattr(data, "_line", lambda path, row: row + 2)
+    caught(guard_line, load)
+
+
 BAD_FILES = {
     "header only": ([NAMES], "no customers", "Add one line"),
     "missing column": (
@@ -286,22 +318,22 @@ BAD_FILES = {
     "column outcome": (with_column("outcome", 1), "'outcome'", "Rename yours"),
     "duplicate id": (
         [NAMES, *ROWS, ROWS[0]],
-        "column CustomerID, row 4: 1 ",
+        "column CustomerID, line 5: 1 ",
         "twice",
         "keep one row for a customer",
     ),
-    "blank age": ([NAMES, ROWS[0], "2,Female,,16,81"], "column Age, row 2", "blank", "fill it in"),
-    "spaces for a gender": ([NAMES, "1,  ,20,15,39"], "column Gender, row 1", "blank"),
-    "blank id": ([NAMES, ROWS[0], ",Female,21,16,81"], "column CustomerID, row 2", "blank"),
+    "blank age": ([NAMES, ROWS[0], "2,Female,,16,81"], "column Age, line 3", "blank", "fill it in"),
+    "spaces for a gender": ([NAMES, "1,  ,20,15,39"], "column Gender, line 2", "blank"),
+    "blank id": ([NAMES, ROWS[0], ",Female,21,16,81"], "column CustomerID, line 3", "blank"),
     "many blanks": (
         [NAMES, *ROWS, "4,Male,,1,1", "5,Male,,1,1"],
-        "column Age, row 4",
+        "column Age, line 5",
         "2 such rows in all",
     ),
-    "only commas": ([NAMES, ROWS[0], ",,,,"], "row 2", "blank"),
+    "only commas": ([NAMES, ROWS[0], ",,,,"], "line 3", "blank"),
     "too few values": (
         [NAMES, ROWS[0], "2,Female,21,16"],
-        "column Spending Score (1-100), row 2",
+        "column Spending Score (1-100), line 3",
         "blank",
     ),
     "too many values in one row": (
@@ -314,36 +346,36 @@ BAD_FILES = {
     ),
     "text for a number": (
         [NAMES, ROWS[0], "2,Female,old,16,81"],
-        "column Age, row 2: old is not",
+        "column Age, line 3: old is not",
         "such as 42",
     ),
     "thousands comma": (
         [NAMES, '1,Male,20,"1,500",39'],
-        "column Annual Income (k$), row 1: 1,500 is not a number",
+        "column Annual Income (k$), line 2: 1,500 is not a number",
     ),
     "per cent": (
         [NAMES, "1,Male,20,15,39%"],
-        "column Spending Score (1-100), row 1: 39% is not a number",
+        "column Spending Score (1-100), line 2: 39% is not a number",
     ),
-    "true": ([NAMES, "1,Male,True,15,39"], "column Age, row 1: True is not a number"),
+    "true": ([NAMES, "1,Male,True,15,39"], "column Age, line 2: True is not a number"),
     "infinite": (
         [NAMES, "1,Male,20,inf,39"],
-        "column Annual Income (k$), row 1: inf",
+        "column Annual Income (k$), line 2: inf",
         "from 0 to 10,000",
     ),
     "negative age": (
         [NAMES, ROWS[0], "2,Female,-3,16,81"],
-        "column Age, row 2: -3 is impossible",
+        "column Age, line 3: -3 is impossible",
         "from 0 to 120",
     ),
     "score of zero": (
         [NAMES, "1,Male,20,15,0"],
-        "column Spending Score (1-100), row 1: 0",
+        "column Spending Score (1-100), line 2: 0",
         "from 1 to 100",
     ),
     "income in dollars": (
         [NAMES, "1,Male,20,15000,39"],
-        "Annual Income (k$), row 1: 15000",
+        "Annual Income (k$), line 2: 15000",
         "from 0 to 10,000",
     ),
     "open quote": (

@@ -4,9 +4,19 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from helpers import InputError, as_numbers, check_seed, check_share, is_number
+from helpers import (
+    InputError,
+    as_numbers,
+    check_seed,
+    check_share,
+    check_spread,
+    is_count,
+    is_number,
+    unmasked,
+)
 from tests.guards import caught, guard_message
 
 # Refusals
@@ -81,11 +91,41 @@ def takes_three_point_nought(value, whole=False):
     return is_number(value) and (not whole or value == int(value))
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # of the bound, to float32
 def test_a_number_is_finite_and_no_truth_value():
     guard_number(is_number)
     for faulty in (takes_what_float_takes, takes_true_and_false, takes_three_point_nought):
         caught(guard_number, faulty)
+
+
+def guard_count(is_count):
+    """Whole and not negative, however a table holds it."""
+    for value in (0, 20, 20.0, np.int64(3), np.float64(20), Fraction(6, 2)):
+        assert is_count(value), value
+    for value in (-1, 2.5, True, "3", None, math.nan, math.inf):
+        assert not is_count(value), value
+
+
+def test_a_count_may_be_written_as_a_float():
+    guard_count(is_count)
+    caught(guard_count, lambda value: is_number(value, whole=True) and value >= 0)
+    caught(guard_count, lambda value: is_number(value) and value >= 0)
+
+
+MASKED = np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])
+
+
+def guard_masked(as_numbers):
+    """What is masked is blank, and blanks are refused; a mask that hides nothing is no fault."""
+    for values in (MASKED, MASKED.astype(int), MASKED.astype(object), np.ma.masked_all(3)):
+        guard_message(lambda v=values: as_numbers(v, "arm"), "blank or infinite values: ", "first")
+    assert as_numbers(np.ma.array([1, 2]), "arm").tolist() == [1, 2]
+
+
+def test_a_mask_is_not_ignored():
+    guard_masked(as_numbers)
+    with pytest.raises(pytest.fail.Exception):  # nothing is refused
+        guard_masked(lambda values, what: np.asarray(values))
+    assert unmasked(MASKED).tolist() == [1, None, 3]
 
 
 def guard_numbers(as_numbers):
@@ -128,6 +168,14 @@ def checked_seed(value):
 
 
 BAD_CALLS = {
+    "numbers: blank among whole numbers": (
+        numbers(pd.array([1, None, 3], dtype="Int64")),
+        "blank or infinite values: 1",
+        "position 1",
+    ),
+    "numbers: rows of two lengths": (numbers([[1], [2, 3]]), *NOT_NUMBERS),
+    "numbers: too large": (numbers([1, -1e100]), "beyond 1e+70", "larger unit"),
+    "spread: too small": (lambda: check_spread(1e-90, "sd"), "The sd is 1e-90", "smaller unit"),
     "numbers: text": (numbers(["a", "b"]), *NOT_NUMBERS),
     "numbers: digits as text": (numbers(["1", "2"]), *NOT_NUMBERS),
     "numbers: one text among objects": (numbers(np.array([1, "2"], dtype=object)), *NOT_NUMBERS),

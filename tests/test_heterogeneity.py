@@ -6,7 +6,7 @@ caught by it.
 
 import dataclasses
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 from unittest import mock
 
 import numpy as np
@@ -17,7 +17,7 @@ from pandas.testing import assert_frame_equal
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from helpers import experiment, heterogeneity, inference
+from helpers import data, experiment, heterogeneity, inference, power, words
 from tests.guards import caught, covers, fields, guard_message, share
 
 RUNS = 4_000
@@ -476,7 +476,185 @@ def signs(lift, se):
     return lambda: heterogeneity.gail_simon(lift, se)
 
 
+def by_columns(**names):
+    """The course's log, given to `compare_segments` with other names."""
+    return lambda: heterogeneity.compare_segments(COURSE_LOG, **COLUMNS | names)
+
+
+def changed(**columns):
+    """The course's log with other values in some columns, given to `compare_segments`."""
+    table = COURSE_LOG.assign(**columns)
+    return lambda: heterogeneity.compare_segments(table, "age_band", "converted")
+
+
+COURSE_LOG = data.load_log()
+COLUMNS = {"segment": "age_band", "outcome": "converted"}
+FIRST = COURSE_LOG.index < 3
+NO_LOGS = {
+    "three arms": (
+        changed(group=COURSE_LOG["group"].mask(FIRST, "test")),
+        "'control', 'test', 'treatment'",
+        "There must be two",
+    ),
+    "one arm": (changed(group="control"), "are 'control'.", "There must be two"),
+    "no such control": (by_columns(control="A"), "control is 'A'", "'control', 'treatment'"),
+    "no such segment": (by_columns(segment="plan"), "lacks 'plan'", "its columns are 'user_id'"),
+    "no such outcome": (by_columns(outcome="shoes"), "lacks 'shoes'"),
+    "no such group": (by_columns(group="arm"), "lacks 'arm'"),
+    "outcome as segment": (by_columns(segment="converted"), "three different columns"),
+    "blank outcome": (
+        changed(converted=COURSE_LOG["converted"].mask(FIRST).astype(float)),
+        "Column converted, the row with index 0: the value is blank",
+        "3 such rows",
+    ),
+    "infinite outcome": (changed(converted=math.inf), "inf is no number to compute with"),
+    "text outcome": (changed(converted="yes"), "converted holds text"),
+    "blank arm": (changed(group=COURSE_LOG["group"].mask(FIRST)), "Column group", "index 0"),
+    "blank segment": (
+        changed(age_band=COURSE_LOG["age_band"].astype(object).mask(FIRST)),
+        "Column age_band, the row with index 0",
+        "3 such rows",
+    ),
+    "segment of spaces": (changed(age_band="  "), "Column age_band", "20000 such rows"),
+    "nobody": (lambda: heterogeneity.compare_segments(COURSE_LOG.head(0), **COLUMNS), "no custom"),
+    "too large": (changed(converted=1e100 * COURSE_LOG["revenue"]), "larger unit"),
+    "too small": (changed(converted=1e-100 * COURSE_LOG["revenue"]), "smaller unit"),
+}
+
+
+@pytest.mark.parametrize("fault", NO_LOGS)
+def test_a_table_that_is_no_log_of_two_arms(fault):
+    guard_message(*NO_LOGS[fault])
+
+
+def test_a_table_that_is_not_checked_is_caught(monkeypatch):
+    """Without the check three arms become two, and rows without a segment vanish."""
+    monkeypatch.setattr(data, "check_log", lambda *columns: None)
+    for fault in ("three arms", "blank segment"):
+        with pytest.raises(pytest.fail.Exception):
+            guard_message(*NO_LOGS[fault])
+
+
+def test_arms_need_not_be_text():
+    treated = COURSE_LOG["group"] == "treatment"
+    want = heterogeneity.compare_segments(COURSE_LOG, **COLUMNS)
+    for arms, control in ((treated, False), (1 + treated, 1)):
+        table = COURSE_LOG.assign(group=arms)
+        assert_frame_equal(heterogeneity.compare_segments(table, **COLUMNS, control=control), want)
+
+
+# Decisions
+
+
+def by_the_rule(log, worth, control_share=0.5):
+    """Decisions and users needed, by hand, at the level of the segments that can be tested."""
+    rate = log["y"].isin([0, 1]).all()
+    plain = heterogeneity.compare_segments(log, "place", "y").dropna()
+    alpha = 0.05 / len(plain)
+    found = {}
+    for name in plain.index:
+        part = log[log["place"] == name]
+        control, treatment = (part.loc[part["group"] == arm, "y"] for arm in experiment.ARMS)
+        if rate:
+            counts = (control.sum(), len(control), treatment.sum(), len(treatment))
+            r = inference.compare_rates(*counts, 1 - alpha)
+            p = (control.sum() + 1) / (len(control) + 2)
+            sd = math.sqrt(p * (1 - p))
+        else:
+            r = inference.compare_means(control, treatment, 1 - alpha)
+            sd = control.std() or treatment.std()
+        if r.ci_high < worth:
+            found[name] = (words.HOLD, None)
+        elif r.ci_low > 0:
+            found[name] = (words.SHIP, None)
+        else:
+            per_arm = power.sample_size(worth, sd, alpha=alpha)
+            users = math.ceil(per_arm / (2 * control_share * (1 - control_share)))
+            found[name] = (words.COLLECT, users)
+    return found
+
+
+def a_log(rate, seed, share=0.5):
+    """Five segments: a huge gain, a huge loss, two without effect, and one that is too small."""
+    rng = np.random.default_rng(seed)
+    place = np.repeat(["gain", "loss", "none", "tiny", "wide"], [300, 300, 900, 3, 60])
+    treated = rng.random(len(place)) >= share
+    treated[place == "tiny"] = [True, True, False]
+    effect = treated * (0.4 * (place == "gain") - 0.4 * (place == "loss"))
+    y = (rng.random(len(place)) < 0.45 + effect).astype(int)
+    if not rate:
+        y = 20 + 50 * effect + rng.normal(0, 5, len(place))
+    arms = np.where(treated, "treatment", "control")
+    return pd.DataFrame({"place": place, "group": arms, "y": y})
+
+
+def guard_decisions_by_the_rule(decide):
+    seen = set()
+    for rate, seed, planned in product((True, False), range(4), (0.5, 0.8)):
+        worth = 0.05 if rate else 1.0
+        log = a_log(rate, seed, planned)
+        table = decide(log, "place", "y", worth=worth, control_share=planned)
+        assert table.loc["tiny", "decision"] == "not testable"
+        for name, (decision, users) in by_the_rule(log, worth, planned).items():
+            assert table.loc[name, "decision"] == decision
+            needed = table.loc[name, "users_needed"]
+            assert np.isnan(needed) if users is None else needed == users
+            seen.add(decision)
+    assert seen == {words.SHIP, words.HOLD, words.COLLECT}
+
+
+def not_corrected(log, segment, outcome, worth, control_share):
+    """At 95 % for each segment alone."""
+    table = heterogeneity.decide(log, segment, outcome, worth=worth, control_share=control_share)
+    plain = heterogeneity.compare_segments(log, segment, outcome).dropna()
+    ends = zip(plain["ci_low"], plain["ci_high"], strict=True)
+    table.loc[plain.index, "decision"] = [words.decision(*pair, worth) for pair in ends]
+    return table
+
+
+def shares_forgotten(log, segment, outcome, worth, control_share):
+    return heterogeneity.decide(log, segment, outcome, worth=worth)
+
+
+def test_decisions():
+    guard_decisions_by_the_rule(heterogeneity.decide)
+    for faulty in (not_corrected, shares_forgotten):
+        caught(guard_decisions_by_the_rule, faulty)
+
+
+def test_swapped_arms_turn_decisions_round():
+    """A gain that ships is a loss that is held when the arms change their names."""
+    log = a_log(rate=True, seed=1)
+    turned = log.assign(group=log["group"].map({"control": "treatment", "treatment": "control"}))
+    for table, name in ((log, "gain"), (turned, "loss")):
+        decisions = heterogeneity.decide(table, "place", "y", worth=0.05)["decision"]
+        assert decisions[name] == words.SHIP
+        assert decisions["loss" if name == "gain" else "gain"] == words.HOLD
+
+
+@pytest.mark.parametrize(
+    ("mean", "rate", "worth", "want"),
+    [(0.1, True, None, 0.005), (-40, False, None, 2.0), (7, False, 3, 3), (0.1, True, 0.2, 0.2)],
+)
+def test_smallest_lift_worth_having(mean, rate, worth, want):
+    assert heterogeneity.smallest_worth(mean, rate, worth) == pytest.approx(want)
+
+
 BAD_CALLS = {
+    "decide: nothing to compare": (
+        lambda: heterogeneity.decide(
+            a_log(True, 1).query("place in ('gain', 'tiny')"), "place", "y"
+        ),
+        "segment has 1 values that can be tested",
+        "it needs two",
+        "another column",
+    ),
+    "worth: nothing": (lambda: heterogeneity.smallest_worth(0.0, False, None), "worth is 0"),
+    "worth: more than a rate can rise": (
+        lambda: heterogeneity.smallest_worth(0.1, True, 3),
+        "worth is 3, but no rate",
+        "one percentage point",
+    ),
     "by segment: confidence": (by_segment(confidence=95), "confidence is 95", "such as 0.95"),
     "by segment: share": (
         by_segment(control_share=1.5),

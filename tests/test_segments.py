@@ -114,6 +114,26 @@ def test_profile_names_follow_the_means():
 # Calls that are refused
 
 
+def guard_profile(profile):
+    """Any features: words of our own where we have some, else low, average, high and the name."""
+    table = pd.DataFrame(
+        {"visits": [1.0, 5, 9], "Age": [20, 40, 60], "Cluster": [0, 1, 2], "note": ["a", "b", "c"]}
+    )
+    found = profile(table, ("visits", "Age"))
+    assert found.columns.tolist() == ["customers", "visits", "Age", "name"]
+    assert found["name"].tolist() == [
+        "low visits, younger",
+        "average visits, of average age",
+        "high visits, older",
+    ]
+    assert found["visits"].tolist() == [1, 5, 9]
+
+
+def test_profile_of_any_features():
+    guard_profile(segments.profile_clusters)
+    caught(guard_profile, lambda table, features: segments.profile_clusters(table, features[::-1]))
+
+
 def clustering(table=CLUSTERED, *arguments, **options):
     return lambda: segments.cluster_customers(table, *arguments, **options)
 
@@ -142,7 +162,19 @@ BAD_CALLS = {
     ),
     "cluster: text": (clustering(features=["Gender"]), "'Gender'", "text", "Leave it out"),
     "cluster: text in numbers": (clustering(with_age("old")), "'Age'", "text"),
-    "cluster: blank": (clustering(with_age(np.nan).astype({"Age": float})), "'Age'", "blanks"),
+    "cluster: three blanks": (
+        clustering(CLUSTERED.assign(Age=CLUSTERED["Age"].where(CLUSTERED.index % 80 != 7))),
+        "'Age' is blank or infinite in 3 of 200 rows",
+        "the first with index 7",
+    ),
+    "profile: blank": (
+        lambda: segments.profile_clusters(CLUSTERED.assign(Age=math.nan)),
+        "'Age' is blank",
+        "200 of 200 rows",
+    ),
+    "profile: text": (lambda: segments.profile_clusters(CLUSTERED, ["Gender"]), "'Gender'", "text"),
+    "profile: not clustered": (lambda: segments.profile_clusters(TWINS[["Age"]]), "'Cluster'"),
+    "cluster: blank": (clustering(with_age(np.nan).astype({"Age": float})), "'Age'", "blank"),
     "target: not clustered": (
         lambda: segments.select_cluster(TWINS[["Age"]], 1),
         "'Cluster'",
