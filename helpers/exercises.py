@@ -32,7 +32,7 @@ FORMS = (
     "Give two numbers: (2.75, 8).",
 )
 LETTERS = "ABCD"
-_hints_given: dict[str, int] = {}
+hints_given: dict[str, int] = {}  # how many hints each exercise has given
 
 
 class Exercise(NamedTuple):
@@ -119,8 +119,8 @@ def hint(exercise: str) -> None:
     Raises InputError for an exercise that does not exist, or has no answer in this run.
     """
     compute = find(exercise)
-    step = min(_hints_given.get(exercise, 0) + 1, 2)
-    _hints_given[exercise] = step
+    step = min(hints_given.get(exercise, 0) + 1, 2)
+    hints_given[exercise] = step
     found = compute(run_of(exercise[:2], sys._getframe(1).f_globals))
     words.say(f"Hint {step} of 2: {found.hints[step - 1]}")
 

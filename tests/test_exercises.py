@@ -610,7 +610,7 @@ def test_a_run_without_an_answer_is_told(shown):
 
 
 def test_hints_come_in_two_steps(shown):
-    exercises._hints_given.clear()
+    exercises.hints_given.clear()
     for _ in range(3):
         checks.hint("03-welch-se")
     nudge, bigger = exercises.solve("03-welch-se", {}).hints
