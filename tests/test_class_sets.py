@@ -1,4 +1,4 @@
-"""Class sets: complete, without solutions, each with its seed; the key is right; bad input is told, nothing is lost."""
+"""Class sets: complete, no solutions, each with its seed; the key is right; faults are told."""
 
 import csv
 import io
@@ -17,9 +17,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import InputError, checks
+from helpers import InputError, checks, exercises
 from tests.guards import run_in_process
-from tests.test_exercises import EXERCISES
+from tests.test_exercises import EXERCISES, NOTEBOOKS
 from tests.test_house import committed_files
 from tools import class_sets, rerun
 
@@ -120,7 +120,7 @@ def test_sets_hold_no_solutions_and_carry_the_seed(made):
     ("name", "content", "fault"),
     [
         ("notebooks/solutions/03_t_test.ipynb", None, "solutions"),
-        ("notebooks/exercises_03.py", b"EXERCISES = {}\n", "what is right"),
+        ("notebooks/exercises/exercises_03.py", b"EXERCISES = {}\n", "what is right"),
         ("notebooks/help.py", b"f(\n    right=1.0,\n)\n", "what is right"),
         ("notebooks/instructor.md", b"# Minutes\n", "instructor"),
         ("tests/test_words.py", b"", "tests"),
@@ -147,7 +147,10 @@ def test_a_leak_is_caught(made, name, content, fault):
 
 
 def test_a_set_is_the_course_without_outputs(made):
-    """Everything that is committed for learners is in it, unchanged but for outputs and seed; tables are packed."""
+    """Everything that is committed for learners is in it, but for outputs and seed unchanged.
+
+    The tables are packed.
+    """
     files = {
         name.split("/", 1)[1]: content
         for name, content in files_in(made / "001-Ada-Lovelace.zip").items()
@@ -160,9 +163,9 @@ def test_a_set_is_the_course_without_outputs(made):
             (c.source, c.metadata) for c in theirs.cells
         ]
     tables = files_in(io.BytesIO(files.pop("notebooks/exercises.zip")))
-    assert tables == {
-        p.name: p.read_bytes() for p in rerun.solution_files()[0].parent.glob("exercises_??.py")
-    }
+    ours = (class_sets.ROOT / "notebooks/exercises").glob("exercises_??.py")
+    assert tables == {path.name: path.read_bytes() for path in ours}
+    assert sorted(tables) == [f"exercises_{number}.py" for number in NOTEBOOKS]
     names = {*files, *(f"notebooks/{path.name}" for path in rerun.notebook_files())}
     readme, whole = (
         files.pop("README.md").decode(),
@@ -198,15 +201,15 @@ def copied(tmp_path, monkeypatch) -> Path:
         shutil.copy(class_sets.ROOT / name, course / name)
     for module in (class_sets, rerun):
         monkeypatch.setattr(module, "ROOT", course)
-    monkeypatch.setattr(checks, "COURSE", course)
-    monkeypatch.setattr(checks, "TABLES", [str(course / "notebooks/solutions")])
+    monkeypatch.setattr(exercises, "TABLES", [str(course / "notebooks/exercises")])
     return course
 
 
 def test_a_teachers_own_files_stay_where_they_are(copied):
     before = set(class_sets.common_files()), set(class_sets.open_notebooks())
     strays = "data/mine.csv my/03_t_test.ipynb runs/x.ipynb class/key.csv notebooks/backup_03.ipynb"
-    strays += " notebooks/customers_with_clusters.csv helpers/.ipynb_checkpoints/a.py notebooks/solutions/exercise.py"
+    strays += " notebooks/customers_with_clusters.csv helpers/.ipynb_checkpoints/a.py"
+    strays += " notebooks/exercises/exercise.py notebooks/exercises/exercises_03-Copy1.py"
     for stray in strays.split():
         (copied / stray).parent.mkdir(parents=True, exist_ok=True)
         (copied / stray).write_text("mine", encoding="utf-8")
@@ -277,19 +280,31 @@ def test_a_teachers_own_files_stay_where_they_are(copied):
             "first code cell of notebooks/03_t_test.ipynb cannot be set",
         ),
         (
-            "solutions/exercises_03",
+            "03_t_test",
+            "effect = 3.0 ",
+            "effect = 2 * 1.5 ",
+            "first code cell of notebooks/03_t_test.ipynb cannot be set. Each",
+        ),
+        (
+            "exercises/exercises_03",
             "import",
             "import import",
-            "Mend notebooks/solutions/exercises_03.py",
+            "Mend notebooks/exercises/exercises_03.py",
         ),
         (
-            "solutions/exercises_03",
+            "exercises/exercises_03",
             "EXERCISES =",
             "TABLE =",
-            "Mend notebooks/solutions/exercises_03.py",
+            "Mend notebooks/exercises/exercises_03.py",
         ),
         (
-            "solutions/exercises_03",
+            "exercises/exercises_03",
+            "KNOBS =",
+            "TABLE =",
+            "Mend notebooks/exercises/exercises_03.py",
+        ),
+        (
+            "exercises/exercises_03",
             "EXERCISES = {",
             "EXERCISES = {} and {",
             "There is no exercise '03-welch-se'",
@@ -335,10 +350,11 @@ def test_check_works_in_an_unpacked_set_and_tells_neighbours_apart(made, tmp_pat
         archive.extractall(tmp_path)
     course = tmp_path / class_sets.TOP
     answers = [row["03-welch-se"] for row in key_rows(made)]
+    notebook = nbformat.read(course / "notebooks/03_t_test.ipynb", as_version=4)
     code = "import json, sys; from helpers import checks; print(checks.__file__)\n"
-    code += (
-        "print(json.dumps([checks.judge('03-welch-se', a, {})[0] for a in [..., *sys.argv[1:]]]))"
-    )
+    code += next(cell.source for cell in notebook.cells if cell.cell_type == "code") + "\n"
+    code += "said = [checks.judge('03-welch-se', a, globals())[0] for a in [..., *sys.argv[1:]]]\n"
+    code += "print(json.dumps(said))"
     env = os.environ | {"PYTHONPATH": str(course), "AB_PREDICTIONS": ""}
     run = subprocess.run(
         [sys.executable, "-c", code, *answers], cwd=course, env=env, capture_output=True, text=True
@@ -349,7 +365,10 @@ def test_check_works_in_an_unpacked_set_and_tells_neighbours_apart(made, tmp_pat
 
 
 def test_make_in_an_unpacked_set(made, make, tmp_path):
-    """`make lab` would build the environment and open the learner's copy; what a set lacks is told in a line."""
+    """`make lab` would build the environment and open the learner's copy.
+
+    What a set lacks is told in a line.
+    """
     with zipfile.ZipFile(made / "001-Ada-Lovelace.zip") as archive:
         archive.extractall(tmp_path)
     lab = make("-n", "lab", cwd=tmp_path / class_sets.TOP)
@@ -365,7 +384,10 @@ def test_make_in_an_unpacked_set(made, make, tmp_path):
 
 @pytest.mark.parametrize("own", [True, False])
 def test_a_set_that_borrows_an_environment_uses_its_own_files(made, make, tmp_path, own):
-    """As in a computer room: this Python was installed for another copy, which it uses without the Makefile's line."""
+    """As in a computer room: this Python was installed for another copy.
+
+    That is what it uses without the Makefile's line.
+    """
     with zipfile.ZipFile(made / "001-Ada-Lovelace.zip") as archive:
         archive.extractall(tmp_path)
     course = tmp_path / class_sets.TOP
@@ -375,14 +397,18 @@ def test_a_set_that_borrows_an_environment_uses_its_own_files(made, make, tmp_pa
     (course / "Makefile").write_text(
         makefile if own else makefile.replace(line, ""), encoding="utf-8"
     )
-    code = "from helpers import checks; print(checks._file())"
-    rule = f"include Makefile\nwhere:\n\t@cd notebooks && '{sys.executable}' -c '{code}'\n"  # a kernel starts in there
+    code = "from helpers import predictions; print(predictions.place())"
+    call = f"cd notebooks && '{sys.executable}' -c '{code}'"  # a kernel starts in there
+    rule = f"include Makefile\nwhere:\n\t@{call}\n"
     place = make("-s", "-f", "-", "where", cwd=course, input=rule).stdout.strip()
     assert (place == str(course / "my/predictions.json")) is own, place
 
 
 def test_a_borrowed_environment_is_used_or_left_as_it_is(made, make, tmp_path):
-    """A link to the environment of another set: newer dates are no reason to empty it, nor is an unfinished one."""
+    """A link to the environment of another set is never emptied.
+
+    Newer dates are no reason to, nor is an unfinished one.
+    """
     with zipfile.ZipFile(made / "001-Ada-Lovelace.zip") as archive:
         archive.extractall(tmp_path)
     course, shared = tmp_path / class_sets.TOP, tmp_path / "shared"
@@ -423,7 +449,7 @@ def test_the_printed_key_lists_mistakes_only_where_they_are_wrong(made):
         and "<th>other draws</th>" not in page
     )
     assert "<th>both arms rounded up</th>" in page
-    exercise = class_sets.solve("04-one-arm", FIRST)
+    exercise = exercises.solve("04-one-arm", {"seed": FIRST})
     cells = {"close": (exercise.right, ""), "far": ((1.0, 2.0), "")}
     key = [[exercise._replace(wrong=cells)], [exercise._replace(wrong={"close": ((3.0, 4.0), "")})]]
     rows = class_sets.key_pages(
@@ -461,12 +487,12 @@ def test_the_key_has_a_row_a_student_and_a_column_an_exercise(made):
 def judged(exercise: str, spelled: str, seed: int) -> bool | None:
     """What check says to an entry of the key."""
     answer = spelled.split(" and ") if " and " in spelled else spelled
-    return checks.judge(exercise, answer, {"seed": seed})[0]
+    return exercises.judge(exercise, answer, {"seed": seed})[0]
 
 
 @pytest.mark.parametrize("solutions", rerun.solution_files(), ids=lambda path: path.stem)
 def test_the_key_is_what_the_solutions_compute(made, solutions, monkeypatch, tmp_path):
-    """The code of the solutions, run with the student's seed, is right, and has the same answers as the key."""
+    """The code of the solutions, run with the student's seed, is right, and agrees with the key."""
     if rerun.missing_package(solutions):
         pytest.skip(f"needs {rerun.missing_package(solutions)}")
     monkeypatch.chdir(tmp_path)
@@ -487,7 +513,7 @@ def test_the_key_is_what_the_solutions_compute(made, solutions, monkeypatch, tmp
         == len([exercise for exercise in EXERCISES if exercise[:2] == solutions.name[:2]])
     )
     for exercise, answer in given.items():
-        verdict, text = checks.judge(exercise, answer, {"seed": seed})
+        verdict, text = exercises.judge(exercise, answer, {"seed": seed})
         assert (verdict is None) == (row[exercise] == "no answer"), text
         if verdict is not None:
             assert verdict and judged(exercise, row[exercise], seed), (
@@ -495,9 +521,9 @@ def test_the_key_is_what_the_solutions_compute(made, solutions, monkeypatch, tmp
                 answer,
                 row[exercise],
             )
-            compute, run = checks._look_up(exercise, {"seed": seed})
-            assert class_sets.spell(compute(run).right, compute(run).tolerance) == row[exercise]
-            assert checks._gaps(answer, compute(run).right).max() <= compute(run).tolerance
+            found = exercises.solve(exercise, {"seed": seed})
+            assert class_sets.spell(found.right, found.tolerance) == row[exercise]
+            assert exercises.passes(answer, found)
 
 
 def test_a_wrong_key_is_caught(made):
@@ -510,18 +536,56 @@ def test_a_wrong_key_is_caught(made):
 
 
 def exercise(right, tolerance=0.0051):
-    return checks.Exercise(right, right, "", {"a mistake": (float("nan"), "")}, ("", ""), tolerance)
+    mistakes = {"a mistake": (float("nan"), "")}
+    return exercises.Exercise(right, right, "", mistakes, ("", ""), tolerance)
+
+
+def set_in_key(copied: Path, tmp_path: Path, file: str, old: str, new: str) -> dict[str, str]:
+    """The row of a key for a course in which a knob was changed; the seed is 7."""
+    path = copied / f"notebooks/{file}.ipynb"
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    assert class_sets.main(["--first", str(FIRST), "--out", str(tmp_path / "class")]) == 0
+    (row,) = key_rows(tmp_path / "class")
+    return row
+
+
+def test_a_knob_that_the_teacher_changed_is_in_the_key(copied, few, tmp_path):
+    """For that notebook alone, and the seed is the student's as ever."""
+    row = set_in_key(copied, tmp_path, "03_t_test", "target_cluster = 1 ", "target_cluster = 3 ")
+    as_stored = exercises.solve("03-welch-se", {"seed": FIRST})
+    changed = exercises.solve("03-welch-se", {"seed": FIRST, "target_cluster": 3})
+    assert exercises.passes(row["03-welch-se"], changed)
+    assert not exercises.passes(row["03-welch-se"], as_stored)
+    books = {"03_t_test.ipynb": rerun.read(copied / "notebooks/03_t_test.ipynb")}
+    books["04_bootstrap.ipynb"] = rerun.read(copied / "notebooks/04_bootstrap.ipynb")
+    students = class_sets.class_list("2", None, "5")
+    tasks = class_sets.tasks_of(students, ["03-relative", "04-basic"], books)
+    assert [(name, knobs["target_cluster"], knobs["seed"]) for name, knobs in tasks] == [
+        ("03-relative", 3, 5),
+        ("04-basic", 1, 5),
+        ("03-relative", 3, 6),
+        ("04-basic", 1, 6),
+    ]
+
+
+def test_knobs_without_an_answer_are_told_apart_from_an_exercise_that_does_not_exist():
+    assert class_sets.solve("03-welch-se", {"seed": 1, "target_cluster": 17}) is None
+    for name in ("03-welch", "99-x"):
+        with pytest.raises(InputError, match=f"There is no exercise '{name}'"):
+            class_sets.solve(name, {"seed": 1, "target_cluster": 17})
 
 
 def test_no_two_of_thirty_share_all_answers():
     """Notebook 03 alone tells them apart; computed on all cores, in the order asked for."""
     students = class_sets.class_list("30", None, None)
     names = [name for name in EXERCISES if name.startswith("03-")]
-    tasks = [(name, student.seed) for student in students for name in names]
+    tasks = [(name, {"seed": student.seed}) for student in students for name in names]
     assert len(tasks) >= 100
     bar = type("Bar", (), {"update": lambda self: None})()
     found = list(class_sets.solve_all(tasks, bar))
-    assert [f.right for f in found[-4:]] == [class_sets.solve(*task).right for task in tasks[-4:]]
+    assert [f.right for f in found[-4:]] == [exercises.solve(*task).right for task in tasks[-4:]]
     key = [found[k : k + len(names)] for k in range(0, len(found), len(names))]
     class_sets.refuse_twins(students, key)
     key[20] = key[4]
@@ -585,8 +649,10 @@ def test_no_name_is_a_formula(few, tmp_path):
 
 
 def test_a_run_without_an_answer_has_none_in_the_key(few, tmp_path, monkeypatch):
-    def solve(name, seed):
-        return None if (name, seed) == ("03-welch-se", 2) else exercise("A" if seed == 1 else "B")
+    def solve(name, knobs):
+        if (name, knobs["seed"]) == ("03-welch-se", 2):
+            return None
+        return exercise("A" if knobs["seed"] == 1 else "B")
 
     monkeypatch.setattr(class_sets, "solve", solve)
     assert class_sets.main(["--seeds", "2", "--out", str(tmp_path / "class")]) == 0
@@ -743,7 +809,7 @@ def test_a_command_line_that_cannot_be_read(arguments, capsys):
 
 
 def test_twins_are_refused(few, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(class_sets, "solve", lambda name, seed: exercise(min(seed, 2)))
+    monkeypatch.setattr(class_sets, "solve", lambda name, knobs: exercise(min(knobs["seed"], 2)))
     twins = "student-002 and student-003 (seeds 2 and 3)"
     refused(
         ["--seeds", "3", "--out", str(tmp_path / "class")], capsys, twins, "Choose another --first"
@@ -843,8 +909,8 @@ def test_its_own_folder_is_replaced_and_nobody_elses(few, tmp_path, capsys):
         capsys.readouterr()
         change()
         before = contents(tmp_path)
-        said = f"class holds files of yours: {named}. Move them away, or name another folder with --out"
-        refused(["--seeds", "2", "--out", str(out)], capsys, said)
+        said = f"class holds files of yours: {named}. Move them away, or name another folder"
+        refused(["--seeds", "2", "--out", str(out)], capsys, said, "with --out")
         assert contents(tmp_path) == before
         shutil.rmtree(out)
         assert class_sets.main(["--seeds", "1", "--out", str(out)]) == 0
@@ -903,7 +969,10 @@ def test_when_the_new_folder_cannot_be_put_there_the_old_one_stays(
 
 
 def test_a_place_that_cannot_be_written_to_is_told_before_the_work(tmp_path, monkeypatch, capsys):
-    """The root of the file system is a mount point on every machine; root may write anywhere, hence the patches."""
+    """The root of the file system is a mount point on every machine.
+
+    Root may write anywhere, hence the patches.
+    """
     monkeypatch.setattr(class_sets, "common_files", lambda: pytest.fail("it has begun to work"))
     refused(["--out", "/"], capsys, "/ is a drive", "Name a new folder in it, such as /class.")
     (tmp_path / "c").mkdir()

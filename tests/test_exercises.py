@@ -1,15 +1,14 @@
-"""Exercises: tables, notebooks and solutions agree; right answers pass, known mistakes are named, all else refused."""
+"""Exercises: tables, notebooks and solutions agree; right passes, known mistakes are named."""
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pytest
 from scipy import stats
 
-from helpers import InputError, checks, words
+from helpers import InputError, checks, exercises, words
 from tests import notebook_checks
 from tests.guards import RUNS, STANDARD, run_in_process, small_file
 from tools import rerun
@@ -21,21 +20,7 @@ HOW_MANY = dict.fromkeys(NOTEBOOKS, range(2, 5)) | {"09": range(1, 2), "10": ran
 CHECKED = re.compile(r'^check\("([^"]+)", answer\)', flags=re.MULTILINE)
 
 
-def table(number: str) -> dict:
-    """The exercises of a notebook, by id."""
-    try:
-        checks.judge(f"{number}-", None, {})
-    except InputError as error:
-        names = str(error).split("has: ")[1].rstrip(".").split(", ")
-    return {name: checks._look_up(name, {})[0] for name in names if name != "none"}
-
-
-EXERCISES = [name for number in NUMBERS for name in table(number)]
-
-
-def solved(name: str, knobs: dict) -> checks.Exercise:
-    solve, run = checks._look_up(name, knobs)
-    return solve(run)
+EXERCISES = [name for number in NUMBERS for name in exercises.names(number)]
 
 
 def source(notebook) -> str:
@@ -80,7 +65,7 @@ def out_of_step(names: list[str], notebook, solutions, how_many: range) -> list[
 @pytest.mark.parametrize("number", NUMBERS)
 def test_notebook_table_and_solutions_agree(number):
     books = [notebook_checks.read(files[number]) for files in (NOTEBOOKS, SOLUTIONS)]
-    assert out_of_step(list(table(number)), *books, HOW_MANY[number]) == []
+    assert out_of_step(exercises.names(number), *books, HOW_MANY[number]) == []
 
 
 @pytest.mark.parametrize(
@@ -97,8 +82,111 @@ def test_a_notebook_out_of_step_is_caught(old, new, fault):
     books = [notebook_checks.read(files["03"]) for files in (NOTEBOOKS, SOLUTIONS)]
     cell = next(cell for cell in books[0].cells if old in cell.source)
     cell.source = cell.source.replace(old, new)
-    assert fault in " ".join(out_of_step(list(table("03")), *books, HOW_MANY["03"]))
-    assert "4 exercises" in out_of_step(list(table("03")), *books, range(1, 2))
+    assert fault in " ".join(out_of_step(exercises.names("03"), *books, HOW_MANY["03"]))
+    assert "4 exercises" in out_of_step(exercises.names("03"), *books, range(1, 2))
+
+
+def knobs_out_of_step(number: str, notebook) -> list[str]:
+    """How the knobs that a table declares differ from those of the notebook's parameters cell."""
+    declared = [f"{name} = {value!r}" for name, value in vars(exercises.run_of(number, {})).items()]
+    found = [f"{name} = {value!r}" for name, value in rerun.knobs_of(notebook).items()]
+    return [] if declared == found else [f"the table declares {declared}, the notebook {found}"]
+
+
+@pytest.mark.parametrize("number", NOTEBOOKS)
+def test_tables_declare_the_knobs_of_their_notebook(number):
+    assert knobs_out_of_step(number, rerun.read(NOTEBOOKS[number])) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("effect = 3.0", "effect = 4.0"),
+        ("effect = 3.0", "effect = 3"),
+        ("effect = 3.0", "lift = 3.0"),
+        ("effect = 3.0", "noise = 5.0\neffect = 3.0"),
+        ("seed = 42", ""),
+        ("target_cluster = 1", "worth = 1.0\ntarget_cluster = 1"),
+    ],
+    ids=["value", "type", "name", "one more", "one less", "order"],
+)
+def test_knobs_out_of_step_are_caught(old, new):
+    notebook = rerun.read(NOTEBOOKS["03"])
+    cell = notebook_checks.code_cells(notebook)[0]
+    assert old in cell.source
+    cell.source = cell.source.replace(old, new)
+    assert knobs_out_of_step("03", notebook)
+
+
+# Letters go round with the seed; what tells the text that is asked for from the others
+
+ASKED_FOR = {
+    "01-which-segment": "before the coin was flipped",
+    "02-which-check": "adds two points to each customer",
+    "03-three-reports": "The probability that the campaign has no effect",
+    "04-four-changes": "I sort each arm",
+    "06-conclusions": "are built to hold, all of them",
+    "07-reports": "visits in the week of the mailing",
+    "08-three-stories": "always-valid interval whenever we liked",
+}
+
+
+def misplaced(name: str, notebook) -> list[str]:
+    """Letters of which table and notebook tell different things, in the run as stored."""
+    cells = notebook_checks.code_cells(notebook)
+    at = next(i for i, cell in enumerate(cells) if f'check("{name}"' in cell.source)
+    shown = dict(out.data["text/plain"].split(": ", 1) for out in cells[at - 1].outputs)
+    exercise = exercises.solve(name, {})
+    mistaken = [answer for answer, _ in exercise.wrong.values() if answer in shown]
+    found = [] if sorted([exercise.right, *mistaken]) == list(shown) else ["not each letter once"]
+    if f"[(place + seed) % {len(shown)}]" not in cells[at - 1].source:
+        found.append("the texts do not go round")
+    asked_for = [letter for letter, text in shown.items() if ASKED_FOR[name] in text]
+    return found if asked_for == [exercise.right] else [*found, f"{asked_for} is asked for"]
+
+
+def test_each_question_with_letters_is_known():
+    letters = [n for n in EXERCISES if isinstance(exercises.solve(n, {}).right, str)]
+    assert letters == list(ASKED_FOR)
+
+
+@pytest.mark.parametrize("name", ASKED_FOR)
+def test_the_letter_is_that_of_the_text_in_the_notebook(name):
+    assert misplaced(name, notebook_checks.read(NOTEBOOKS[name[:2]])) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "fault"),
+    [
+        ("03-three-reports", "The probability that", "A share, where", "is asked for"),
+        ("03-three-reports", "C: ", "D: ", "not each letter once"),
+        ("03-three-reports", "(place + seed) % 3", "(place - seed) % 3", "do not go round"),
+        ("04-four-changes", "I sort each arm", "I never sort each arm", "is asked for"),
+    ],
+)
+def test_a_misplaced_letter_is_caught(name, old, new, fault):
+    notebook = notebook_checks.read(NOTEBOOKS[name[:2]])
+    for cell in notebook_checks.code_cells(notebook):
+        cell.source = cell.source.replace(old, new)
+        for out in cell.outputs:
+            if "data" in out:
+                out.data["text/plain"] = out.data["text/plain"].replace(old, new)
+    assert fault in " ".join(misplaced(name, notebook))
+
+
+@pytest.mark.parametrize("right", range(4))
+def test_letters_go_round_with_the_seed(right):
+    """As the notebook shows them: at each place the text of place + seed."""
+    texts = [(f"mistake {k}", f"says {k}") for k in range(4)]
+    texts[right] = None
+    for seed in range(9):
+        found = exercises.letter_question(seed, texts, "", {"none": ("none", "one is")}, ("", ""))
+        answers = {answer: says for answer, says in found.wrong.values()}
+        for place, letter in enumerate("ABCD"):
+            number = (place + seed) % 4
+            assert (letter == found.right == found.also) == (number == right)
+            assert answers.get(letter) == (None if number == right else f"says {number}")
+        assert answers["none"] == "one is" and len(answers) == 4
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -119,7 +207,9 @@ def test_solutions_are_kept_as_notebooks_are(number):
         for cell in solutions.cells
         if CHECKED.search(cell.source)
     ]
-    assert len(shown) == len(table(number)) and all(text.startswith("**Right.**") for text in shown)
+    assert len(shown) == len(exercises.names(number)) and all(
+        text.startswith("**Right.**") for text in shown
+    )
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -136,22 +226,22 @@ def test_exercises_are_stored_open(number):
 # The wrong-answer gallery
 
 
-def faults(name: str, exercise: checks.Exercise, least: int) -> list[str]:
-    """What is amiss with an exercise: answers judged wrongly, or fewer than `least` mistakes told apart."""
+def faults(name: str, exercise: exercises.Exercise, least: int) -> list[str]:
+    """What is amiss with an exercise: wrong judgements, or fewer than `least` mistakes told."""
     found, seen = [], set()
     with pytest.MonkeyPatch.context() as patch:  # judged as ever, but solved only once
-        patch.setattr(checks, "_look_up", lambda *_: (lambda run: exercise, SimpleNamespace()))
+        patch.setattr(exercises, "find", lambda name: lambda run: exercise)
         for answer in (exercise.right, exercise.also):
-            if checks.judge(name, answer, {}) != (True, f"**Right.** {exercise.because}"):
+            if exercises.judge(name, answer, {}) != (True, f"**Right.** {exercise.because}"):
                 found.append(f"right, and refused: {answer}")
         for mistake, (answer, says, *_) in exercise.wrong.items():
             undefined = (
                 not isinstance(answer, str)
                 and not np.isfinite(np.asarray(answer, dtype=float)).all()
             )
-            if undefined or checks._gaps(answer, exercise.right).max() <= exercise.tolerance:
+            if undefined or exercises.gaps(answer, exercise.right).max() <= exercise.tolerance:
                 continue  # in this run the mistake makes no difference
-            right, said = checks.judge(name, answer, {})
+            right, said = exercises.judge(name, answer, {})
             if right is not False:
                 found.append(f"{mistake} is accepted: {answer}")
             elif said != f"**Not yet.** {says}":
@@ -163,7 +253,7 @@ def faults(name: str, exercise: checks.Exercise, least: int) -> list[str]:
 
 def knobs_of(number: str, knobs: dict, folder: Path) -> dict:
     """The knobs that the notebook has, with the small file written where it is asked for."""
-    names = vars(checks._run(number, {}))
+    names = vars(exercises.run_of(number, {}))
     knobs = {name: value for name, value in knobs.items() if name in names}
     if knobs.get("customers_file") == "small":
         knobs["customers_file"] = small_file(folder)
@@ -172,20 +262,20 @@ def knobs_of(number: str, knobs: dict, folder: Path) -> dict:
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_three_mistakes_are_named_in_the_run_as_stored(name):
-    exercise = solved(name, {})
+    exercise = exercises.solve(name, {})
     assert faults(name, exercise, least=3) == []
     assert len(exercise.wrong) >= 3 and len(exercise.hints) == 2
 
 
 @pytest.mark.parametrize("knobs", RUNS, ids=lambda k: " ".join(f"{n}={v}" for n, v in k.items()))
 def test_right_answers_follow_the_knobs(knobs, tmp_path):
-    """On other clusters, effects, seeds and files: right is right; a mistake is named, or makes no difference."""
+    """On other clusters, effects, seeds and files: right is right; mistakes are named, or right."""
     for name in EXERCISES:
         own = knobs_of(name[:2], STANDARD | knobs | {"rows": 20_000}, tmp_path)
         try:
-            exercise = solved(name, own)
+            exercise = exercises.solve(name, own)
         except InputError:
-            assert checks.judge(name, 1, own)[0] is None
+            assert exercises.judge(name, 1, own)[0] is None
             continue
         remaining = [
             fault for fault in faults(name, exercise, least=1) if "words of another" not in fault
@@ -194,7 +284,10 @@ def test_right_answers_follow_the_knobs(knobs, tmp_path):
 
 
 def test_answers_differ_from_seed_to_seed():
-    """Each notebook has an exercise whose answer belongs to the seed, so neighbours cannot share all answers."""
+    """Each notebook has an exercise whose answer belongs to the seed.
+
+    So neighbours cannot share all answers.
+    """
     for number in NUMBERS:
         sets = [
             str(
@@ -205,7 +298,10 @@ def test_answers_differ_from_seed_to_seed():
             )
             for seed in (1, 2)
             for values in [
-                [solved(name, {"seed": seed, "rows": 20_000}).right for name in table(number)]
+                [
+                    exercises.solve(name, {"seed": seed, "rows": 20_000}).right
+                    for name in exercises.names(number)
+                ]
             ]
         ]
         assert sets[0] != sets[1], number
@@ -221,13 +317,13 @@ def test_answers_differ_from_seed_to_seed():
     ],
 )
 def test_a_faulty_exercise_is_caught(change, fault):
-    exercise = solved("03-welch-se", {})
+    exercise = exercises.solve("03-welch-se", {})
     assert fault in " ".join(faults("03-welch-se", exercise._replace(**change), least=3))
 
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_hints_and_mistakes_do_not_give_the_answer_away(name):
-    exercise = solved(name, {})
+    exercise = exercises.solve(name, {})
     if isinstance(exercise.right, str):
         return
     digits = {words.number(float(x), d) for x in np.ravel(exercise.right) for d in (2, 3)}
@@ -242,7 +338,7 @@ def test_solutions_are_right_on_other_knobs(number, knobs, tmp_path, monkeypatch
     knobs = knobs_of(number, STANDARD | knobs | {"rows": 20_000}, tmp_path)
     shown = run_in_process(SOLUTIONS[number], knobs, monkeypatch)
     verdicts = [text for text in shown if re.match(r"\*\*|In this run", text)]
-    assert len(verdicts) == len(table(number))
+    assert len(verdicts) == len(exercises.names(number))
     assert all(
         text.startswith(("**Right.**", "In this run the question has no answer"))
         for text in verdicts
@@ -252,24 +348,28 @@ def test_solutions_are_right_on_other_knobs(number, knobs, tmp_path, monkeypatch
 @pytest.mark.parametrize("looks", [1, 2, 5, 12])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_notebooks_own_calculation_is_near_enough(looks, seed):
-    """08 builds the false-alarm rate by hand, on a grid; with one decimal, as asked for, it passes as well."""
+    """08 builds the false-alarm rate by hand, on a grid; with one decimal, as asked, it passes."""
     cells = notebook_checks.code_cells(notebook_checks.read(NOTEBOOKS["08"]))
     space = {"np": np, "stats": stats}
     exec(next(cell.source for cell in cells if "def stopped_at_each_look" in cell.source), space)
     level = (0.1, 0.2, 0.02)[seed]
     by_hand = 100 * space["stopped_at_each_look"]([stats.norm.isf(level / 2)] * looks).sum()
     assert (
-        checks.judge("08-other-level", round(by_hand, 1), {"looks": looks, "seed": seed})[0] is True
+        exercises.judge("08-other-level", round(by_hand, 1), {"looks": looks, "seed": seed})[0]
+        is True
     )
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 42])
 def test_only_the_total_may_be_rounded(seed):
-    """05 asks for whole customers: down or up passes, one farther off does not, nor do arms rounded one by one."""
-    exercise = solved("05-unequal", {"seed": seed})
+    """05 asks for whole customers: down or up passes, one farther off does not.
+
+    Nor do arms rounded one by one.
+    """
+    exercise = exercises.solve("05-unequal", {"seed": seed})
     down = int(np.floor(exercise.right))
     passes = [
-        checks.judge("05-unequal", n, {"seed": seed})[0]
+        exercises.judge("05-unequal", n, {"seed": seed})[0]
         for n in (down - 1, down, down + 1, down + 2)
     ]
     assert passes == [False, True, True, False]
@@ -279,7 +379,7 @@ def test_only_the_total_may_be_rounded(seed):
 def test_the_right_story_is_praised_without_naming_a_place(seed):
     """The stories go round with the seed, so no message may say 'the third'."""
     for name in EXERCISES:
-        exercise = solved(name, {"seed": seed, "rows": 20_000})
+        exercise = exercises.solve(name, {"seed": seed, "rows": 20_000})
         if isinstance(exercise.right, str):
             texts = [
                 exercise.because,
@@ -307,7 +407,7 @@ def shown(monkeypatch):
 
 
 def test_an_open_exercise_computes_nothing(shown, monkeypatch):
-    monkeypatch.setattr(checks, "_look_up", lambda name, space: (lambda run: 1 / 0, None))
+    monkeypatch.setattr(exercises, "find", lambda name: lambda run: 1 / 0)
     checks.check("03-welch-se", ...)
     checks.check("03-welch-se", None)
     checks.check("03-welch-se")
@@ -337,12 +437,12 @@ def test_a_letter_is_asked_for_where_one_is_due(answer, shown):
 
 
 def test_answers_may_come_in_many_shapes(shown):
-    right = solved("03-welch-se", {}).right
+    right = exercises.solve("03-welch-se", {}).right
     for answer in (right, np.float64(right), f"{right}", [right], np.array(right), round(right, 3)):
-        assert checks.judge("03-welch-se", answer, {})[0] is True
-    letter = solved("03-three-reports", {}).right
+        assert exercises.judge("03-welch-se", answer, {})[0] is True
+    letter = exercises.solve("03-three-reports", {}).right
     for answer in (letter, f" {letter.lower()} ", f"{letter}.", f"'{letter}'"):
-        assert checks.judge("03-three-reports", answer, {})[0] is True
+        assert exercises.judge("03-three-reports", answer, {})[0] is True
 
 
 @pytest.mark.parametrize("answer", [float("nan"), float("inf"), -1e300, 0])
@@ -353,8 +453,11 @@ def test_an_unknown_mistake_is_sent_to_the_hint(answer, shown):
     ) and 'hint("03-welch-se")' in said(shown)
 
 
-COARSE = "**Not yet.** Perhaps the right way, rounded too coarsely: give more decimals, or the result itself."
-MADE_UP = checks.Exercise(
+COARSE = (
+    "**Not yet.** Perhaps the right way, rounded too coarsely: give more decimals, or the result "
+    "itself."
+)
+MADE_UP = exercises.Exercise(
     right=3.374,
     also=3.374,
     because="",
@@ -371,8 +474,8 @@ MADE_UP = checks.Exercise(
 
 def judged(monkeypatch, answer, **changes) -> tuple[bool | None, str]:
     exercise = MADE_UP._replace(**changes)
-    monkeypatch.setattr(checks, "_look_up", lambda *_: (lambda run: exercise, SimpleNamespace()))
-    return checks.judge("03-made-up", answer, {})
+    monkeypatch.setattr(exercises, "find", lambda name: lambda run: exercise)
+    return exercises.judge("03-made-up", answer, {})
 
 
 @pytest.mark.parametrize("digits", [0, 1, 2, 3])
@@ -380,11 +483,14 @@ def judged(monkeypatch, answer, **changes) -> tuple[bool | None, str]:
     "name", ["03-welch-se", "03-baseline-p", "01-own-shop", "08-other-level", "06-difference"]
 )
 def test_a_right_answer_with_too_few_decimals_is_told_so(name, digits):
-    """Rounded by more than is asked for: not right, but perhaps the way was, unless little of the number is left."""
-    exercise = solved(name, {})
+    """Rounded by more than is asked for: not right, but perhaps the way was.
+
+    Unless little of the number is left.
+    """
+    exercise = exercises.solve(name, {})
     rounded = np.round(exercise.right, digits)
     off = np.abs(rounded - exercise.right).max()
-    right, says = checks.judge(name, rounded, {})
+    right, says = exercises.judge(name, rounded, {})
     if off <= exercise.tolerance:
         assert right is True
     elif off <= np.abs(exercise.right).max() / 4:
@@ -444,8 +550,8 @@ def test_an_exercise_that_does_not_exist(name):
 
 
 def test_knobs_come_from_the_notebook_that_calls(shown):
-    """The same answer is right in one run and wrong in another; no knob given means the stored one."""
-    answer = solved("03-welch-se", {"target_cluster": 3, "seed": 7}).right
+    """The same answer is right in one run and wrong in another; without a knob, it is as stored."""
+    answer = exercises.solve("03-welch-se", {"target_cluster": 3, "seed": 7}).right
     space = {"check": checks.check, "answer": answer, "target_cluster": 3, "seed": 7}
     exec('check("03-welch-se", answer)', space)
     assert said(shown).startswith("**Right.**")
@@ -453,25 +559,47 @@ def test_knobs_come_from_the_notebook_that_calls(shown):
     assert said(shown).startswith("**Not yet.**")
     exec(
         'check("03-welch-se", answer)',
-        {"check": checks.check, "answer": solved("03-welch-se", {}).right},
+        {"check": checks.check, "answer": exercises.solve("03-welch-se", {}).right},
     )
     assert said(shown).startswith("**Right.**")
 
 
-def test_the_first_cell_of_the_notebook_itself_holds_the_knobs(tmp_path, monkeypatch):
-    """Not that of a copy beside it, and whatever its values are computed from."""
-    (tmp_path / "notebooks").mkdir()
-    for name, cluster in (("03_t_test-Copy1", 1), ("03_t_test", 3), ("03_t_test (1)", 2)):
-        cell = nbformat.v4.new_code_cell(f"target_cluster = {cluster}\neffect = 2 * 1.5")
-        nbformat.write(
-            nbformat.v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / f"{name}.ipynb"
-        )
-    monkeypatch.setattr(checks, "COURSE", tmp_path)
-    assert vars(checks._run("03", {"effect": 2.5, "lift": 1})) == {
+def test_knobs_of_the_table_alone_make_a_run():
+    """In its order; what else the notebook has is left out, and what is missing is as stored."""
+    space = {"lift": 1, "seed": 7, "target_cluster": 3, "effect": None}
+    expected = {
+        "customers_file": None,
+        "n_clusters": 4,
         "target_cluster": 3,
-        "effect": 2.5,
+        "effect": None,
+        "worth": 1.0,
+        "seed": 7,
     }
-    assert vars(checks._run("03", {}))["effect"] == 3.0
+    assert list(vars(exercises.run_of("03", space)).items()) == list(expected.items())
+    with pytest.raises(InputError, match="There is no notebook '99'"):
+        exercises.run_of("99", space)
+
+
+def test_tables_need_no_notebook(tmp_path, monkeypatch):
+    """A table and the helpers are enough to judge: no cell of a notebook is read, let alone run."""
+    table = Path(exercises.TABLES[0]) / "exercises_03.py"
+    (tmp_path / table.name).write_bytes(table.read_bytes())
+    monkeypatch.setattr(exercises, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(exercises, "TABLES", [str(tmp_path)])
+    monkeypatch.setattr(nbformat, "read", None)
+    (tmp_path / "03_t_test.ipynb").write_text("no notebook", encoding="utf-8")
+    exercise = exercises.solve("03-relative", {"seed": 8})
+    assert exercises.judge("03-relative", exercise.right, {"seed": 8})[0] is True
+    assert exercises.names("02") == []
+
+
+def test_what_passes_is_what_check_takes_for_right():
+    exercise = exercises.solve("07-pool-two", {})
+    for answer in (exercise.right, exercise.also, np.add(exercise.right, 0.0005)):
+        assert exercises.passes(answer, exercise)
+    for answer in (3, "A", None, np.add(exercise.right, 0.0006), (10**400, 1), {}, np.nan):
+        assert not exercises.passes(answer, exercise)
+        assert exercises.judge("07-pool-two", answer, {})[0] is not True
 
 
 def test_a_run_without_an_answer_is_told(shown):
@@ -482,8 +610,8 @@ def test_a_run_without_an_answer_is_told(shown):
 
 
 def test_hints_come_in_two_steps(shown):
-    checks._hints_given.clear()
+    exercises.hints_given.clear()
     for _ in range(3):
         checks.hint("03-welch-se")
-    nudge, bigger = solved("03-welch-se", {}).hints
+    nudge, bigger = exercises.solve("03-welch-se", {}).hints
     assert shown == [f"Hint 1 of 2: {nudge}", f"Hint 2 of 2: {bigger}", f"Hint 2 of 2: {bigger}"]

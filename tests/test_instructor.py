@@ -1,4 +1,4 @@
-"""The instructor's page agrees with the notebooks: sections, minutes, predictions and results, exercises, the board."""
+"""The instructor's page fits the notebooks: sections, minutes, results, exercises, the board."""
 
 import re
 from itertools import product
@@ -7,7 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from helpers import checks, data, experiment, inference, segments
+from helpers import data, exercises, experiment, inference, predictions, segments
 from tests import notebook_checks
 from tests.guards import run_in_process
 from tests.test_predictions import CALL
@@ -45,10 +45,10 @@ def faults(page: str, number: str, notebook) -> list[str]:
     calls = [
         call for cell in notebook_checks.code_cells(notebook) for call in CALL.findall(cell.source)
     ]
-    predictions = [name for what, name in calls if what != "reveal"]
+    predicted = [name for what, name in calls if what != "reveal"]
     stops = [name for row in rows if "**Stop:**" in row[3] for name in ID.findall(row[3])]
-    if sorted(stops) != sorted(predictions):
-        found.append(f"stops {stops}, predictions {predictions}")
+    if sorted(stops) != sorted(predicted):
+        found.append(f"stops {stops}, predictions {predicted}")
     here = ""
     for cell in notebook.cells:
         heads = [
@@ -58,12 +58,9 @@ def faults(page: str, number: str, notebook) -> list[str]:
         for name in re.findall(r'^(?:predict|decide)\("([^"]+)"', cell.source, re.MULTILINE):
             if name not in plan.get(here, ""):
                 found.append(f"{name} is asked for under {here!r}")
-    exercises = re.findall(
-        r'^check\("([^"]+)"', "\n".join(cell.source for cell in notebook.cells), re.MULTILINE
-    )
-    found += [
-        f"no exercise {name}" for name in set(ID.findall(text)) - set(predictions) - set(exercises)
-    ]
+    sources = "\n".join(cell.source for cell in notebook.cells)
+    asked = re.findall(r'^check\("([^"]+)"', sources, re.MULTILINE)
+    found += [f"no exercise {name}" for name in set(ID.findall(text)) - {*predicted, *asked}]
     if len(re.findall(r'^- \*".+"\* Ask: .+[?.)]$', text, re.MULTILINE)) != 3:
         found.append("not three misconceptions with a question")
     found += [
@@ -104,7 +101,7 @@ def test_a_plan_that_does_not_fit_is_caught(old, new, fault):
 
 
 def results(path, seed: int, tmp_path, monkeypatch) -> dict[str, float]:
-    """What the predictions of a notebook are set against, as a student finds it who said something each time."""
+    """What the predictions of a notebook are set against, as a student finds it who said some."""
     monkeypatch.setenv("AB_PREDICTIONS", str(tmp_path / "said.json"))
     monkeypatch.chdir(tmp_path)
     notebook = nbformat.read(path, as_version=4)
@@ -116,7 +113,7 @@ def results(path, seed: int, tmp_path, monkeypatch) -> dict[str, float]:
     run_in_process(tmp_path / path.name, {"seed": seed}, monkeypatch)
     return {
         name: entry["truth"]
-        for name, runs in checks.predictions().items()
+        for name, runs in predictions.predictions().items()
         for entry in runs.values()
     }
 
@@ -178,14 +175,14 @@ def board_answers() -> dict[str, list[str]]:
     words = {1: "one", 10: "Ten", 32: "thirty-two"}
     one_sided = [flips for flips in product("HT", repeat=6) if len(set(flips)) == 1]
     draws = list(product([2, 4, 9], repeat=3))
+    unordered = {tuple(sorted(draw)) for draw in draws}
     means = {sum(draw) for draw in draws}
     friday, saturday = ((20_000, 990_000), (230, 10_000)), ((5_000, 500_000), (6_000, 500_000))
+    both = [np.add(*arm) for arm in zip(friday, saturday, strict=True)]
     rates = [
-        f"{x_c / n_c:.2%} against {x_t / n_t:.2%}" for (x_c, n_c), (x_t, n_t) in (friday, saturday)
+        f"{x_c / n_c:.2%} against {x_t / n_t:.2%}".replace("%", " %")
+        for (x_c, n_c), (x_t, n_t) in (friday, saturday, both)
     ]
-    (x_c, n_c), (x_t, n_t) = (
-        [sum(pair) for pair in zip(*arm, strict=True)] for arm in zip(friday, saturday, strict=True)
-    )
     before, treated = np.array([10.0, 20, 30, 40]), np.array([False, True, False, True])
     after = before + 3 * treated
     plain, head_start = (y[treated].mean() - y[~treated].mean() for y in (after, before))
@@ -196,24 +193,23 @@ def board_answers() -> dict[str, list[str]]:
     return {
         "02": [f"About one in {words[2**6 // len(one_sided)]} throws leaves an arm empty"],
         "03": [
-            f"{words[(~truth).sum()]} misses the truth, {zero.sum()} hold zero, {(truth & zero).sum()} hold both"
+            f"{words[(~truth).sum()]} misses the truth, {zero.sum()} hold zero, "
+            f"{(truth & zero).sum()} hold both"
         ],
         "04": [
-            f"{len(draws)} in order, {len({tuple(sorted(draw)) for draw in draws})} if the order does not count",
-            f"{words[len(means)]} different means, from {min(means) / 3:g} to {max(means) / 3:g}; the largest, 9, is",
+            f"{len(draws)} in order, {len(unordered)} if the order does not count",
+            f"{words[len(means)]} different means, from {min(means) / 3:g} to {max(means) / 3:g}; "
+            "the largest, 9, is",
             f"once in {len(draws) // [sum(draw) for draw in draws].count(27)}",
         ],
-        "06": [
-            f"Friday {rates[0]}, Saturday {rates[1]}, together {x_c / n_c:.2%} against {x_t / n_t:.2%}".replace(
-                "%", " %"
-            )
-        ],
+        "06": [f"Friday {rates[0]}, Saturday {rates[1]}, together {rates[2]}"],
         "07": [
             f"Plain {plain:g}, head start {head_start:g}, so {plain - head_start:g} is left",
             f"({theta:.2f}) it would be {plain - theta * head_start:.1f}",
         ],
         "08": [
-            f"At the end about {at_the_end:.0f} in 100, at some time about {at_some_time:.0f} in 100"
+            f"At the end about {at_the_end:.0f} in 100, "
+            f"at some time about {at_some_time:.0f} in 100"
         ],
         "10": [
             f"{np.average([4, 10], weights=[2, 4]):g}: (2 times 4 plus 4 times 10) divided by 6"
@@ -222,7 +218,10 @@ def board_answers() -> dict[str, list[str]]:
 
 
 def false_answers(page: str) -> list[str]:
-    """Board answers that were computed and are not on the page. (01, 05 and 09 ask for a judgement or a drawing.)"""
+    """Board answers that were computed and are not on the page.
+
+    (01, 05 and 09 ask for a judgement or a drawing.)
+    """
     found = []
     for number, sentences in board_answers().items():
         answer = re.search(r"</summary>(.+)</details>", part(page, number))[1]
@@ -257,8 +256,7 @@ def test_links_and_files_of_the_page_exist():
 @pytest.mark.parametrize("right", [True, False])
 def test_the_graders_cell_passes_right_answers_alone(right):
     cell = re.search(r"```python\n(.+?)```", PAGE, re.DOTALL)[1]
-    solve, run = checks._look_up("03-welch-se", {})
-    space = {"answer": solve(run).right + (0 if right else 1)}
+    space = {"answer": exercises.solve("03-welch-se", {}).right + (0 if right else 1)}
     if right:
         exec(cell, space)
     else:

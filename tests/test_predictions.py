@@ -1,4 +1,4 @@
-"""Predictions: kept in one local file, fixed once the result is known, never in the way, and nobody's file is lost."""
+"""Predictions: kept in one local file, fixed once the result is known; nobody's file is lost."""
 
 import dis
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import InputError, checks, words
+from helpers import InputError, checks, predictions, words
 from tests import notebook_checks
 from tests.guards import run_in_process
 from tools import rerun
@@ -60,7 +60,7 @@ def said(name):
 
 
 def out_of_order(notebook, number: str) -> list[str]:
-    """Predictions of a notebook that have no result, results without a prediction, or that come too late."""
+    """Predictions of a notebook that have no result, or come too late, or results without one."""
     found, asked, shown = [], [], []
     for cell in notebook_checks.code_cells(notebook):
         for what, name in CALL.findall(cell.source):
@@ -109,7 +109,10 @@ def test_a_stored_prediction_is_caught():
 
 
 def reassigned(notebook) -> set[str]:
-    """Knobs that a later cell gives another value: `predict`, `reveal` and `check` would see another run."""
+    """Knobs that a later cell gives another value.
+
+    `predict`, `reveal` and `check` would see another run.
+    """
     first, *others = notebook_checks.code_cells(notebook)
     bound = compile(first.source, "cell", "exec").co_names
     stores = (
@@ -182,6 +185,40 @@ def test_kept_then_shown_then_fixed(file, shown):
     (entry,) = checks.predictions()["03-p-value"].values()
     assert entry == {"said": [0.1, 0.4], "truth": 0.3}
     assert list(file.parent.iterdir()) == [file]  # put in place whole, nothing left beside it
+
+
+AS_WRITTEN = """{
+ "10-numbers": {
+  "%s": {
+   "said": [
+    20.0,
+    30.0
+   ],
+   "truth": 24.0
+  }
+ },
+ "03-p-valeur é": {
+  "%s": {
+   "said": {
+    "à": "ship"
+   },
+   "truth": null
+  }
+ }
+}"""
+CLUSTER = "n_clusters = 4, target_cluster = 1, effect = 3.0, worth = 1.0"
+LOG = "rows = 20000, folder = None, extras = False"
+RUN_10 = f"customers_file = 'mine.csv', {CLUSTER}, {LOG}, seed = 7"
+RUN_03 = f"customers_file = None, {CLUSTER}, seed = 42"
+
+
+def test_the_file_is_written_as_ever(file, shown):
+    """To the character: what a learner kept with an earlier state of the course goes on."""
+    knobs = {"seed": 7, "rows": 20_000, "customers_file": "mine.csv", "note": 1}
+    predict("10-numbers", 20, 30, **knobs)
+    reveal("10-numbers", 24, **knobs)
+    decide("03-p-valeur é", {"à": "ship", "b": ...})
+    assert file.read_text(encoding="utf-8") == AS_WRITTEN % (RUN_10, RUN_03)
 
 
 def test_each_run_has_its_own(file, shown):
@@ -288,7 +325,7 @@ def test_a_full_disk_leaves_the_old_file(file, shown, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checks.Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_text", full)
     predict("03-false-alarms", 1, 2)
     assert "No space left on device" in shown[-1] and file.read_bytes() == before
 
@@ -311,9 +348,11 @@ def test_set_but_empty_keeps_nothing(monkeypatch, shown, tmp_path):
 
 def test_the_usual_place_is_the_learners_own_folder(monkeypatch):
     monkeypatch.delenv("AB_PREDICTIONS")
-    assert checks._file() == rerun.ROOT / "my" / "predictions.json"
+    assert predictions.place() == rerun.ROOT / "my" / "predictions.json"
     monkeypatch.setenv("AB_PREDICTIONS", "~/mine.json")
-    assert checks._file() == Path.home() / "mine.json"
+    assert predictions.place() == Path.home() / "mine.json"
+    monkeypatch.setenv("AB_PREDICTIONS", "")
+    assert predictions.place() is None
     assert "/my/" in (rerun.ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 

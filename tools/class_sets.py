@@ -1,11 +1,13 @@
-"""Write sets for a class: the course without solutions and outputs, one zip a student, and the teacher's answer key.
+"""Write sets for a class: the course without solutions and outputs, one zip a student, and a key.
 
-Without options: one set for everybody, with the seed of the course. With --seeds or --names every student has a seed
-of their own, counted up from --first; somebody who comes later goes to the end of the list, so that the others keep
-theirs. Each set holds what a learner needs: `make lab` and `check` work in it. The key is computed from the seeds.
+Without options: one set for everybody, with the seed of the course. With --seeds or --names every
+student has a seed of their own, counted up from --first; somebody who comes later goes to the end
+of the list, so that the others keep theirs. Each set holds what a learner needs: `make lab` and
+`check` work in it. The teacher's key is computed from the knobs of the notebooks and the seeds.
 """
 
 import argparse
+import copy
 import csv
 import hashlib
 import html
@@ -30,24 +32,29 @@ import nbformat
 import numpy as np
 from tqdm import tqdm
 
-from helpers import InputError, checks, is_number, words
+from helpers import InputError, exercises, is_number, words
 from tools import rerun
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP = "segment-aware-ab-testing"  # the folder inside each zip
 FILES = """README.md LICENSE Makefile pyproject.toml requirements.txt environment.yml
-data/README.md data/ab_test_data.csv data/customers.csv data/customers_with_clusters.csv data/make_data.py
-data/published_experiments.json tools/rerun.py tools/requirements-scale.txt tools/one_effect_many_verdicts.png"""
-# What asks a learner for something, and what stands in such a cell until somebody answers; {} is its name.
+data/README.md data/ab_test_data.csv data/customers.csv data/customers_with_clusters.csv
+data/make_data.py data/published_experiments.json
+tools/rerun.py tools/requirements-scale.txt tools/one_effect_many_verdicts.png"""
+# What asks a learner for something, and what stands in such a cell until somebody answers;
+# {} is its name.
 ASKED = re.compile(r'^(check|predict|decide)\(\s*"([^"]+)"', flags=re.MULTILINE)
 OPEN = {
     "check": r"^answer = \.\.\.$",
     "predict": r'^predict\("{}", \.\.\., \.\.\.\)',
     "decide": r'^my_words = \[\.\.\.(, \.\.\.)*\].*\ndecide\("{}", .*\bmy_words\b',
 }
-MOST, COURSE_SEED, MADE = 1000, 42, ".made_by_class_sets.json"
-NOTE = b"""> **This is a class set.** Call `make lab` in this folder; your notebooks are then in `my/`. The seed in
-> their first cell is yours: leave it. Solutions, tests and the commands for teachers are in the whole course, not here.
+MOST = 1000
+COURSE_SEED = 42
+MADE = ".made_by_class_sets.json"
+NOTE = b"""> **This is a class set.** Call `make lab` in this folder; your notebooks are then in
+> `my/`. The seed in their first cell is yours: leave it. Solutions, tests and the commands for
+> teachers are in the whole course, not here.
 
 """
 HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Answer key</title><style>
@@ -55,10 +62,12 @@ body {font: 9pt sans-serif; margin: 1.5em}
 tr {break-inside: avoid} td {white-space: nowrap} section {break-after: page}
 table {border-collapse: collapse}
 th, td {border: 1px solid #bbb; padding: .2em .5em; text-align: left; vertical-align: bottom}
-th {font-weight: normal} td:nth-child(3) {font-weight: bold} @page {size: landscape}</style><h1>Answer key</h1>
-<p>For the knobs as handed out; with other knobs <code>check</code> still judges rightly. Right answer first, then what
-the known mistakes lead to, so that a wrong answer tells its reason (nothing where that is right for this student, too).
-All are rounded to one digit more than asked.</p>
+th {font-weight: normal} td:nth-child(3) {font-weight: bold}
+@page {size: landscape}</style><h1>Answer key</h1>
+<p>For the knobs as handed out; with other knobs <code>check</code> still judges rightly. Right
+answer first, then what the known mistakes lead to, so that a wrong answer tells its reason
+(nothing where that is right for this student, too). All are rounded to one digit more than
+asked.</p>
 """
 
 
@@ -70,46 +79,48 @@ class Student(NamedTuple):
 
 def whole(option: str, text: str, low: int, high: int, such_as: int) -> int:
     """The number that was typed. Raises InputError unless it is a whole one from low to high."""
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
-        raise InputError(
-            f"--{option} is {text!r}; give a whole number from {low} to {high}, such as {such_as}."
-        )
+    plain = text.isascii() and text.isdigit() and len(text) < 20
+    if not plain or not low <= int(text) <= high:
+        wanted = f"a whole number from {low} to {high}, such as {such_as}"
+        raise InputError(f"--{option} is {text!r}; give {wanted}.")
     return int(text)
 
 
 def file_name(name: str) -> str:
-    """What of a name may stand in a file name: letters of any alphabet, digits and hyphens, 60 at most."""
+    """What of a name may stand in a file name: letters of any alphabet, digits and hyphens.
+
+    60 at most, and a letter keeps its marks.
+    """
     kept = (c if c.isalnum() or unicodedata.category(c).startswith("M") else "-" for c in name)
     return re.sub("-+", "-", "".join(kept)).strip("-")[:60].strip("-")
 
 
 def read_names(path: Path) -> list[str]:
-    """The names of a class list, one a line. Raises InputError for a list that cannot be used as it stands."""
+    """The names of a class list, one a line.
+
+    Raises InputError for a list that cannot be used as it stands.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, ValueError) as error:
-        why = getattr(
-            error, "strerror", "it is not utf-8 text; a spreadsheet can save it as CSV UTF-8"
-        )
-        raise InputError(
-            f"The class list {path} cannot be read ({why}). Give a file with one name a line."
-        ) from None
+        no_text = "it is not utf-8 text; a spreadsheet can save it as CSV UTF-8"
+        why = f"cannot be read ({getattr(error, 'strerror', no_text)})"
+        mend = "Give a file with one name a line."
+        raise InputError(f"The class list {path} {why}. {mend}") from None
     names = [" ".join(unicodedata.normalize("NFC", line).split()) for line in lines]
     if not 1 <= len(names) <= MOST:
-        raise InputError(
-            f"The class list {path} has {len(names)} names. Give 1 to {MOST}, one a line."
-        )
+        mend = f"Give 1 to {MOST}, one a line."
+        raise InputError(f"The class list {path} has {len(names)} names. {mend}")
     seen: dict[str, int] = {}
     for number, name in enumerate(names, start=1):
         if not file_name(name):
-            raise InputError(
-                f"The class list {path} has no name in line {number}. Take the line out, or fill it in."
-            )
-        if (before := seen.setdefault(name.casefold(), number)) != number:
+            mend = "Take the line out, or fill it in."
+            raise InputError(f"The class list {path} has no name in line {number}. {mend}")
+        before = seen.setdefault(name.casefold(), number)
+        if before != number:
             where = f"twice, in lines {before} and {number}"
-            raise InputError(
-                f"The class list {path} has {name} {where}. Take one out, or add an initial."
-            )
+            mend = "Take one out, or add an initial."
+            raise InputError(f"The class list {path} has {name} {where}. {mend}")
     return names
 
 
@@ -121,9 +132,8 @@ def class_list(seeds: str | None, names: Path | None, first: str | None) -> list
         called = read_names(names)
         files = [f"{k:03d}-{file_name(name)}" for k, name in enumerate(called, start=1)]
     elif seeds is not None:
-        called = files = [
-            f"student-{k:03d}" for k in range(1, 1 + whole("seeds", seeds, 1, MOST, 30))
-        ]
+        many = whole("seeds", seeds, 1, MOST, 30)
+        called = files = [f"student-{k:03d}" for k in range(1, many + 1)]
     else:
         called, files = ["everybody"], [TOP]
     usual = COURSE_SEED if files == [TOP] else 1
@@ -146,58 +156,63 @@ def packed(files: dict[str, bytes], onto: bytes = b"") -> bytes:
 
 
 def common_files() -> dict[str, bytes]:
-    """What all sets hold alike. Listed, not collected: a teacher's own files stay where they are."""
+    """What all sets hold alike, by its place in the course.
+
+    Listed, not collected: a teacher's own files stay where they are. Raises InputError where a
+    file of the course is missing.
+    """
     paths = [*map(ROOT.joinpath, FILES.split()), *ROOT.glob("helpers/*.py")]
-    if missing := [path for path in paths if not path.is_file()]:
-        raise InputError(
-            f"{missing[0].relative_to(ROOT).as_posix()} is missing. Get the course anew, and try again."
-        )
+    for path in paths:
+        if not path.is_file():
+            missing = path.relative_to(ROOT).as_posix()
+            raise InputError(f"{missing} is missing. Get the course anew, and try again.")
     files = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths}
-    files["README.md"] = re.sub(
-        rb"\n## Teaching\n.+?(?=\n## )", b"", files["README.md"], flags=re.DOTALL
-    )
-    files["README.md"] = NOTE + files["README.md"]
-    tables = {
-        path.name: path.read_bytes()
-        for path in ROOT.glob("notebooks/solutions/exercises_[0-9][0-9].py")
-    }
-    return files | {"notebooks/exercises.zip": packed(tables)}
+    teaching = rb"\n## Teaching\n.+?(?=\n## )"
+    files["README.md"] = NOTE + re.sub(teaching, b"", files["README.md"], flags=re.DOTALL)
+    tables = ROOT.glob("notebooks/exercises/exercises_[0-9][0-9].py")
+    files["notebooks/exercises.zip"] = packed({path.name: path.read_bytes() for path in tables})
+    return files
 
 
 def answered(source: str) -> list[str]:
     """The exercises and predictions of a cell that somebody has answered."""
-    patterns = [
-        (name, OPEN[call].replace("{}", re.escape(name))) for call, name in ASKED.findall(source)
-    ]
-    return [
-        name for name, pattern in patterns if not re.search(pattern, source, flags=re.MULTILINE)
-    ]
+    found = []
+    for call, name in ASKED.findall(source):
+        still_open = OPEN[call].replace("{}", re.escape(name))
+        if not re.search(still_open, source, flags=re.MULTILINE):
+            found.append(name)
+    return found
 
 
-def settable(path: Path, notebook: nbformat.NotebookNode) -> bool:
-    """Whether the first code cell holds knobs as `check` reads them, and one is a seed that can be set."""
+def settable(notebook: nbformat.NotebookNode) -> bool:
+    """Whether the first code cell holds plain knobs, and one is a seed that can be set."""
+    tried = copy.deepcopy(notebook)
+    first = next((cell for cell in tried.cells if cell.cell_type == "code"), None)
+    if first is None or "parameters" not in first.metadata.get("tags", []):
+        return False
     try:
-        checks._run(path.name[:2], {})
-        rerun.set_knobs(notebook, {"seed": -1})
-        first = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
-        return bool(re.search(r"^seed = -1( |$)", first, flags=re.MULTILINE))
-    except Exception:  # whatever it is that stands there
+        rerun.knobs_of(tried)
+        rerun.set_knobs(tried, {"seed": -1})
+        return rerun.knobs_of(tried).get("seed") == -1
+    except (SyntaxError, ValueError):  # InputError is one of the latter
         return False
 
 
 def open_notebooks() -> dict[str, nbformat.NotebookNode]:
-    """The notebooks without outputs, by file name. Raises InputError for one that cannot be handed out."""
+    """The notebooks without outputs, by file name.
+
+    Raises InputError for one that cannot be handed out.
+    """
     found = {}
     for path in rerun.notebook_files():
         notebook, where = rerun.read(path), f"notebooks/{path.name}"
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-                if names := answered(cell.source):
-                    raise InputError(
-                        f"{names[0]} has an answer in {where}. Put the dots back (...), then try again."
-                    )
-        if not settable(path, notebook):
+                for name in answered(cell.source):
+                    mend = "Put the dots back (...), then try again."
+                    raise InputError(f"{name} has an answer in {where}. {mend}")
+        if not settable(notebook):
             knobs = f"Each line there must be a knob and its value, such as seed = {COURSE_SEED}."
             raise InputError(f"The seed in the first code cell of {where} cannot be set. {knobs}")
         found[path.name] = notebook
@@ -208,53 +223,70 @@ def titles(notebooks: dict[str, nbformat.NotebookNode]) -> dict[str, str]:
     """The exercises in the order of the course, each with its heading."""
     found, heading = {}, ""
     for file, notebook in notebooks.items():
-        if package := rerun.missing_package(Path(file)):
-            print(
-                f"{file} is left out of the key: it needs {package} (pip install).", file=sys.stderr
-            )
+        package = rerun.missing_package(Path(file))
+        if package:
+            told = f"{file} is left out of the key: it needs {package} (pip install)."
+            print(told, file=sys.stderr)
             continue
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                heading = [heading, *re.findall(r"^### (.+)$", cell.source, flags=re.MULTILINE)][-1]
+                heads = re.findall(r"^### (.+)$", cell.source, flags=re.MULTILINE)
+                heading = heads[-1] if heads else heading
             else:
-                found |= {
-                    name: heading for call, name in ASKED.findall(cell.source) if call == "check"
-                }
+                for call, name in ASKED.findall(cell.source):
+                    if call == "check":
+                        found[name] = heading
     return found
 
 
-def solve(exercise: str, seed: int) -> checks.Exercise | None:
-    """The exercise in the run with that seed and all other knobs as stored; None where it has no answer there."""
-    compute = None
+def tasks_of(
+    students: list[Student],
+    asked: Iterable[str],
+    notebooks: dict[str, nbformat.NotebookNode],
+) -> list[tuple[str, dict[str, object]]]:
+    """What is to be solved, student by student: an exercise, and the knobs as handed out."""
+    handed_out = {file[:2]: rerun.knobs_of(notebook) for file, notebook in notebooks.items()}
+    return [
+        (exercise, handed_out.get(exercise[:2], {}) | {"seed": student.seed})
+        for student in students
+        for exercise in asked
+    ]
+
+
+def solve(exercise: str, knobs: dict[str, object]) -> exercises.Exercise | None:
+    """The exercise in the run with these knobs, the seed among them; None if no answer is there.
+
+    Raises InputError for an exercise that does not exist, or whose table is broken.
+    """
     try:
-        compute, run = checks._look_up(exercise, {"seed": seed})
-        return compute(run)
-    except InputError:
-        if compute:
+        compute = exercises.find(exercise)
+        try:
+            return compute(exercises.run_of(exercise[:2], knobs))
+        except InputError:  # the table's word for a run in which the question has no answer
             return None
+    except InputError:
         raise
     except Exception as error:  # whatever the table does
-        table = f"notebooks/solutions/exercises_{exercise[:2]}.py"
-        raise InputError(
-            f"{exercise} has no key with seed {seed}: {error!r}. Mend {table}."
-        ) from None
+        mend = f"Mend notebooks/exercises/exercises_{exercise[:2]}.py."
+        told = f"{exercise} has no key with seed {knobs['seed']}: {error!r}. {mend}"
+        raise InputError(told) from None
 
 
-def solve_all(tasks: list[tuple[str, int]], bar: tqdm) -> Iterable[checks.Exercise | None]:
-    """Solve all, on all cores when there are many."""
+def solve_all(
+    tasks: list[tuple[str, dict[str, object]]], bar: tqdm
+) -> Iterable[exercises.Exercise | None]:
+    """Solve all, in their order, on all cores when there are many."""
     if len(tasks) < 100:
         for task in tasks:
             yield solve(*task)
             bar.update()
         return
-    os.environ.setdefault(
-        "OMP_NUM_THREADS", "1"
-    )  # the workers share the cores, so each computes in one thread
+    # the workers share the cores, so each computes in one thread
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     pool = ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=get_context("spawn"))
     try:
-        before = signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # inherited: the workers leave Ctrl-C to this process
+        # inherited: the workers leave Ctrl-C to this process
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         answers = pool.map(solve, *zip(*tasks, strict=True), chunksize=4)
         signal.signal(signal.SIGINT, before)
         for found in answers:
@@ -268,27 +300,20 @@ def solve_all(tasks: list[tuple[str, int]], bar: tqdm) -> Iterable[checks.Exerci
         pool.shutdown(cancel_futures=True)
 
 
-def passes(answer: object, exercise: checks.Exercise) -> bool:
-    """Whether an answer would pass."""
-    try:
-        return bool(checks._gaps(answer, exercise.right).max() <= exercise.tolerance)
-    except (TypeError, ValueError):
-        return False
-
-
-def same_answer(one: checks.Exercise | None, other: checks.Exercise | None) -> bool:
+def same_answer(one: exercises.Exercise | None, other: exercises.Exercise | None) -> bool:
     """Whether the right answer to the one would pass for the other."""
-    return one is other if one is None or other is None else passes(one.right, other)
+    if one is None or other is None:
+        return one is other
+    return exercises.passes(one.right, other)
 
 
-def refuse_twins(students: list[Student], key: list[list[checks.Exercise | None]]) -> None:
+def refuse_twins(students: list[Student], key: list[list[exercises.Exercise | None]]) -> None:
     """Raise InputError where two students could hand in the same sheet."""
     for (one, answers), (other, others) in combinations(zip(students, key, strict=True), 2):
         if all(map(same_answer, answers, others)):
             who = f"{one.name} and {other.name} (seeds {one.seed} and {other.seed})"
-            raise InputError(
-                f"{who} have the same answers everywhere. Choose another --first, such as 1000."
-            )
+            mend = "Choose another --first, such as 1000."
+            raise InputError(f"{who} have the same answers everywhere. {mend}")
 
 
 def spell(value: object, tolerance: float) -> str:
@@ -296,15 +321,15 @@ def spell(value: object, tolerance: float) -> str:
     if isinstance(value, str):
         return value
     digits = max(0, 1 + math.ceil(-math.log10(2 * max(tolerance, 1e-9))))
-    numbers = (
-        str(x) if is_number(x, whole=True) else words.number(float(x), digits)
-        for x in np.ravel(value)
-    )
-    return " and ".join(number.replace(",", "") for number in numbers)
+    spelled = []
+    for x in np.ravel(value):
+        number = str(x) if is_number(x, whole=True) else words.number(float(x), digits)
+        spelled.append(number.replace(",", ""))
+    return " and ".join(spelled)
 
 
 def key_table(
-    students: list[Student], asked: dict[str, str], key: list[list[checks.Exercise | None]]
+    students: list[Student], asked: dict[str, str], key: list[list[exercises.Exercise | None]]
 ) -> str:
     """The key for a spreadsheet: a row a student, a column an exercise.
 
@@ -314,95 +339,109 @@ def key_table(
     rows = csv.writer(page)
     rows.writerow(["student", "seed", *asked])
     for student, answers in zip(students, key, strict=True):
-        spelled = (
-            spell(found.right, found.tolerance) if found else "no answer" for found in answers
-        )
-        rows.writerow(
-            [
-                "'" * student.name.startswith(("=", "+", "-", "@")) + student.name,
-                student.seed,
-                *spelled,
-            ]
-        )
+        mark = "'" if student.name.startswith(("=", "+", "-", "@")) else ""
+        cells = [spell(found.right, found.tolerance) if found else "no answer" for found in answers]
+        rows.writerow([mark + student.name, student.seed, *cells])
     return page.getvalue()
 
 
 def key_pages(
-    students: list[Student], asked: dict[str, str], key: list[list[checks.Exercise | None]]
+    students: list[Student], asked: dict[str, str], key: list[list[exercises.Exercise | None]]
 ) -> str:
-    """The key for printing: a table an exercise, with what each known mistake leads to where that is not right."""
+    """The key for printing: a table an exercise."""
+    columns = zip(*key, strict=True)
+    pages = [
+        key_section(f"{exercise}: {heading}", students, column)
+        for (exercise, heading), column in zip(asked.items(), columns, strict=True)
+    ]
+    return "".join([HEAD, *pages])
 
-    def row(tag: str, cells: Iterable[object]) -> str:
-        return (
-            "<tr>"
-            + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells)
-            + "</tr>\n"
-        )
 
-    pages = [HEAD]
-    for (exercise, heading), column in zip(asked.items(), zip(*key, strict=True), strict=True):
-        told = [
-            {name: value for name, (value, *_) in found.wrong.items() if not passes(value, found)}
-            if found
-            else {}
-            for found in column
-        ]
-        known = dict.fromkeys(name for found in column if found for name in found.wrong)
-        mistakes = [name for name in known if any(name in values for values in told)]
-        alike = len(students) > 1 and all(same_answer(column[0], found) for found in column)
-        note = (
-            "<p>The same answer for everybody: it does not depend on the seed.</p>" if alike else ""
-        )
-        pages.append(
-            f"<section><h2>{html.escape(f'{exercise}: {heading}')}</h2>{note}<table><thead>\n"
-        )
-        pages.append(
-            row("th", ["student", "seed", "right answer", *mistakes]) + "</thead><tbody>\n"
-        )
-        for student, found, wrong in zip(students, column, told, strict=True):
-            values = [found.right, *(wrong.get(name, "") for name in mistakes)] if found else []
-            spelled = [spell(value, found.tolerance) for value in values] or ["no answer"]
-            pages.append(row("td", [student.name, student.seed, *spelled]))
-        pages.append("</tbody></table></section>\n")
-    return "".join(pages)
+def key_section(
+    title: str, students: list[Student], column: tuple[exercises.Exercise | None, ...]
+) -> str:
+    """A table: what is right for each student, and what each known mistake leads to.
+
+    A mistake has no entry where it is right for a student, too, and no column where it always is.
+    """
+    told = [misleading(found) if found else {} for found in column]
+    known = dict.fromkeys(name for found in column if found for name in found.wrong)
+    mistakes = [name for name in known if any(name in values for values in told)]
+    alike = len(students) > 1 and all(same_answer(column[0], found) for found in column)
+    note = "The same answer for everybody: it does not depend on the seed."
+    lines = [
+        f"<section><h2>{html.escape(title)}</h2>",
+        f"<p>{note}</p>" if alike else "",
+        "<table><thead>\n",
+        page_row("th", ["student", "seed", "right answer", *mistakes]),
+        "</thead><tbody>\n",
+    ]
+    for student, found, wrong in zip(students, column, told, strict=True):
+        spelled = ["no answer"]
+        if found:
+            values = [found.right, *(wrong.get(name, "") for name in mistakes)]
+            spelled = [spell(value, found.tolerance) for value in values]
+        lines.append(page_row("td", [student.name, student.seed, *spelled]))
+    return "".join([*lines, "</tbody></table></section>\n"])
+
+
+def misleading(exercise: exercises.Exercise) -> dict[str, object]:
+    """The answers that the known mistakes lead to, where they are wrong in this run."""
+    answers = {name: value for name, (value, *_) in exercise.wrong.items()}
+    return {name: v for name, v in answers.items() if not exercises.passes(v, exercise)}
+
+
+def page_row(tag: str, cells: Iterable[object]) -> str:
+    """A row of a table in HTML."""
+    inside = "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells)
+    return f"<tr>{inside}</tr>\n"
 
 
 def sums(folder: Path) -> dict[str, str]:
-    """A checksum for each file there, none for a folder; what file managers and offices leave does not count."""
+    """A checksum for each file there, none for a folder.
+
+    What file managers and offices leave there does not count.
+    """
     left = re.compile(
         r"\._.*|\.~lock\..*#|\.ds_store|\.directory|thumbs\.db|desktop\.ini|" + re.escape(MADE)
     )
-    seen = [
-        path for path in folder.iterdir() if path.is_dir() or not left.fullmatch(path.name.lower())
-    ]
-    return {
-        p.name: hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else ""
-        for p in sorted(seen)
-    }
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() or not left.fullmatch(path.name.lower()):
+            content = path.read_bytes() if path.is_file() else None
+            found[path.name] = "" if content is None else hashlib.sha256(content).hexdigest()
+    return found
 
 
 def check_place(out: Path) -> None:
-    """Raise InputError unless the folder can be put there: it is new, empty, or just as this command left it."""
+    """Raise InputError unless the folder can be put there.
+
+    It can where it is new, or empty, or just as this command left it.
+    """
     nearest = next(folder for folder in (out, *out.parents) if folder.exists())
     if not nearest.is_dir():
         raise InputError(f"{nearest} is a file. Name a folder with --out.")
     if out.is_mount():
-        raise InputError(
-            f"{out} is a drive, not a folder. Name a new folder in it, such as {out / 'class'}."
-        )
+        such_as = f"Name a new folder in it, such as {out / 'class'}."
+        raise InputError(f"{out} is a drive, not a folder. {such_as}")
     for folder in (nearest, out.parent):
         if folder.exists() and not os.access(folder, os.W_OK):
-            raise InputError(
-                f"Cannot write to {folder} (no permission). Name another folder with --out."
-            )
+            mend = "Name another folder with --out."
+            raise InputError(f"Cannot write to {folder} (no permission). {mend}")
     if nearest == out:
-        try:
-            made = dict(json.loads((out / MADE).read_text(encoding="utf-8")))
-        except (OSError, TypeError, ValueError):
-            made = {}
-        if yours := [name for name, checksum in sums(out).items() if made.get(name) != checksum]:
-            said = f"{out} holds files of yours: {yours[0]}."
-            raise InputError(f"{said} Move them away, or name another folder with --out.")
+        made = made_earlier(out)
+        for name, checksum in sums(out).items():
+            if made.get(name) != checksum:
+                mend = "Move them away, or name another folder with --out."
+                raise InputError(f"{out} holds files of yours: {name}. {mend}")
+
+
+def made_earlier(out: Path) -> dict[str, str]:
+    """The checksums of what this command left in a folder; none where it was not here."""
+    try:
+        return dict(json.loads((out / MADE).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
+        return {}
 
 
 def write_sets(students: list[Student], out: Path) -> None:
@@ -411,17 +450,12 @@ def write_sets(students: list[Student], out: Path) -> None:
     common, notebooks = common_files(), open_notebooks()
     shared = packed({f"{TOP}/{name}": content for name, content in common.items()})
     asked = titles(notebooks)
-    tasks = [(exercise, student.seed) for student in students for exercise in asked]
+    tasks = tasks_of(students, asked, notebooks)
     nearest = next(folder for folder in out.parents if folder.is_dir())
+    steps = {"total": len(tasks) + len(students), "desc": "key and sets", "leave": False}
     with (
         tempfile.TemporaryDirectory(dir=nearest, prefix=".unfinished-") as workshop,
-        tqdm(
-            total=len(tasks) + len(students),
-            file=sys.stderr,
-            desc="key and sets",
-            leave=False,
-            disable=None,
-        ) as bar,
+        tqdm(**steps, file=sys.stderr, disable=None) as bar,
     ):
         found = list(solve_all(tasks, bar))
         key = [found[k * len(asked) : (k + 1) * len(asked)] for k in range(len(students))]
@@ -429,77 +463,95 @@ def write_sets(students: list[Student], out: Path) -> None:
         fresh = Path(workshop) / "fresh"
         fresh.mkdir()
         for student in students:
-            for notebook in notebooks.values():
-                rerun.set_knobs(notebook, {"seed": student.seed})
-            own = {
-                f"{TOP}/notebooks/{name}": nbformat.writes(book).encode()
-                for name, book in notebooks.items()
-            }
-            (fresh / student.file).write_bytes(packed(own, onto=shared))
+            (fresh / student.file).write_bytes(set_of(student, notebooks, shared))
             bar.update()
-        # a spreadsheet knows by the mark at the beginning that this is utf-8
-        (fresh / "key.csv").write_text(
-            key_table(students, asked, key), encoding="utf-8-sig", newline=""
-        )
-        (fresh / "key.html").write_text(
-            key_pages(students, asked, key), encoding="utf-8", newline="\n"
-        )
+        write_key(fresh, students, asked, key)
         (fresh / MADE).write_text(json.dumps(sums(fresh)), encoding="utf-8")
         check_place(out)  # again: it has taken a while
-        out.parent.mkdir(parents=True, exist_ok=True)
-        old = Path(workshop) / "old"
-        try:
-            if out.exists():
-                out.rename(old)
-            fresh.rename(out)
-        finally:
-            if old.exists() and not out.exists():
-                old.rename(out)
+        exchange(fresh, out, aside=Path(workshop) / "old")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line: 0 when all went well, with a message 2 for what cannot be used and 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(
+def set_of(student: Student, notebooks: dict[str, nbformat.NotebookNode], shared: bytes) -> bytes:
+    """The zip of a student: the notebooks with the seed, put onto the zip that all share."""
+    own = {}
+    for name, notebook in notebooks.items():
+        rerun.set_knobs(notebook, {"seed": student.seed})
+        own[f"{TOP}/notebooks/{name}"] = nbformat.writes(notebook).encode()
+    return packed(own, onto=shared)
+
+
+def write_key(
+    folder: Path,
+    students: list[Student],
+    asked: dict[str, str],
+    key: list[list[exercises.Exercise | None]],
+) -> None:
+    """Write the key into a folder, for the spreadsheet and for printing."""
+    # a spreadsheet knows by the mark at the beginning that this is utf-8
+    table, pages = key_table(students, asked, key), key_pages(students, asked, key)
+    (folder / "key.csv").write_text(table, encoding="utf-8-sig", newline="")
+    (folder / "key.html").write_text(pages, encoding="utf-8", newline="\n")
+
+
+def exchange(fresh: Path, out: Path, aside: Path) -> None:
+    """Put the fresh folder in the place of the old one, which stays if that fails."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if out.exists():
+            out.rename(aside)
+        fresh.rename(out)
+    finally:
+        if aside.exists() and not out.exists():
+            aside.rename(out)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
         prog="python -m tools.class_sets", description=__doc__, allow_abbrev=False
     )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--seeds", metavar="N", help="how many sets, such as 30")
-    path = rerun.typed_path
-    parser.add_argument(
-        "--names", metavar="FILE", type=path, help="a class list in utf-8, one name a line"
-    )
-    parser.add_argument(
-        "--first", metavar="S", help="the first seed (default: 1), such as 1000 for the next class"
-    )
-    parser.add_argument(
+    made.formatter_class = argparse.RawDescriptionHelpFormatter
+    made.add_argument("--seeds", metavar="N", help="how many sets, such as 30")
+    listed = "a class list in utf-8, one name a line"
+    made.add_argument("--names", metavar="FILE", type=rerun.typed_path, help=listed)
+    first = "the first seed (default: 1), such as 1000 for the next class"
+    made.add_argument("--first", metavar="S", help=first)
+    made.add_argument(
         "--out",
         metavar="DIR",
-        type=path,
+        type=rerun.typed_path,
         default=ROOT / "class",
         help="the folder (default: class)",
     )
-    given = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line: 0 when all went well.
+
+    With a message, 2 for what cannot be used and 130 after Ctrl-C.
+    """
+    given = parser().parse_args(arguments)
     out = given.out.resolve()
     try:
         students = class_list(given.seeds, given.names, given.first)
         write_sets(students, out)
         size = sum(path.stat().st_size for path in out.glob("*.zip")) / len(students) / 1000
-    except (InputError, OSError) as error:
-        full = f"Cannot write to {out} ({getattr(error, 'strerror', '')}). Name another folder with --out."
-        print(
-            f"tools.class_sets: {error if isinstance(error, InputError) else full}", file=sys.stderr
-        )
+    except InputError as error:
+        print(f"tools.class_sets: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        full = f"Cannot write to {out} ({error.strerror}). Name another folder with --out."
+        print(f"tools.class_sets: {full}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("tools.class_sets: stopped; nothing was written.", file=sys.stderr)
         return 130
-    seeds = (
-        f"seeds {students[0].seed} to {students[-1].seed}"
-        if len(students) > 1
-        else f"seed {students[0].seed}"
-    )
-    made = f"{words.count(len(students), 'set')} ({size:.0f} kB each), {seeds}"
-    print(f"{made}: {out}\nFor you alone: key.csv for the spreadsheet, key.html to print.")
+    seeds = f"seed {students[0].seed}"
+    if len(students) > 1:
+        seeds = f"seeds {students[0].seed} to {students[-1].seed}"
+    print(f"{words.count(len(students), 'set')} ({size:.0f} kB each), {seeds}: {out}")
+    print("For you alone: key.csv for the spreadsheet, key.html to print.")
     return 0
 
 

@@ -1,15 +1,32 @@
 """The exercises of notebook 06: right answers, known mistakes and hints, for the run that asks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from helpers import InputError, data, heterogeneity, words
-from helpers.checks import Exercise
+from helpers.exercises import Exercise, letter_question
+
+KNOBS = {
+    "log_file": None,
+    "segment": "age_band",
+    "outcome": "converted",
+    "group": "group",
+    "control": "control",
+    "control_share": 0.5,
+    "worth": 0.01,
+    "customers_file": None,
+    "n_clusters": 4,
+    "target_cluster": 1,
+    "effect": 3.0,
+    "seed": 42,
+}
 
 
-def log_of(run) -> pd.DataFrame:
+def log_of(run: SimpleNamespace) -> pd.DataFrame:
     """The run's log (it may be the reader's own) with plain names: segment, y, treated."""
     control = str(run.control)
     log = data.load_log(run.log_file, run.segment, run.outcome, run.group, control)
@@ -21,7 +38,7 @@ def log_of(run) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def own_lift(run) -> Exercise:
+def own_lift(run: SimpleNamespace) -> Exercise:
     log = log_of(run)
     own = log.iloc[run.seed % 20 :: 20]
     treated, untreated = own.loc[own["treated"], "y"], own.loc[~own["treated"], "y"]
@@ -30,7 +47,8 @@ def own_lift(run) -> Exercise:
             "Your twentieth of this log has users in one arm only. Take another seed, or a larger "
             "log."
         )
-    scale = 100 if (rate := heterogeneity.is_rate(log["y"])) else 1
+    rate = heterogeneity.is_rate(log["y"])
+    scale = 100 if rate else 1
     lift, whole = treated.mean() - untreated.mean(), log.groupby("treated")["y"].mean()
     mean_c, error = (
         untreated.mean(),
@@ -81,7 +99,7 @@ def own_lift(run) -> Exercise:
     )
 
 
-def difference(run) -> Exercise:
+def difference(run: SimpleNamespace) -> Exercise:
     log = log_of(run)
     table = heterogeneity.compare_segments(log, "segment", "y", "treated", False).dropna(
         subset=["lift"]
@@ -159,7 +177,7 @@ def difference(run) -> Exercise:
     )
 
 
-def holm(run) -> Exercise:
+def holm(run: SimpleNamespace) -> Exercise:
     smallest = round(0.0102 + 0.0001 * (run.seed % 18), 4)
     second = round(smallest + 0.0004, 4)
     p = np.array([0.31, second, 0.2, smallest, 0.045])  # as in the notebook
@@ -201,21 +219,27 @@ def holm(run) -> Exercise:
     )
 
 
-def conclusions(run) -> Exercise:
-    letters = "ABCD"  # the notebook shows report (place + seed) % 4; report 0 is the sound one
-    called = {1: "the largest lift", 2: "two p-values compared", 3: "those who came back"}
-    about = {
-        1: "It was picked as the largest of all. Is its luck then as often bad as good?",
-        2: "Two p-values, each against zero. Which test asks whether two effects differ?",
-        3: "Who comes back may depend on the treatment. Then no coin made these arms.",
-    }
-    return Exercise(
-        right=letters[-run.seed % 4],
-        also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 4 == 0),
+def conclusions(run: SimpleNamespace) -> Exercise:
+    return letter_question(
+        run.seed,
+        texts=[
+            None,  # corrected intervals
+            (
+                "the largest lift",
+                "It was picked as the largest of all. Is its luck then as often bad as good?",
+            ),
+            (
+                "two p-values compared",
+                "Two p-values, each against zero. Which test asks whether two effects differ?",
+            ),
+            (
+                "those who came back",
+                "Who comes back may depend on the treatment. Then no coin made these arms.",
+            ),
+        ],
         because="It says no more than what corrected intervals promise. The others pick a winner, "
         "compare p-values, or cut on what happened after the coin was flipped.",
-        wrong={called[k]: (letters[(k - run.seed) % 4], says) for k, says in about.items()}
-        | {
+        others={
             "none": ("none", "One of them claims no more than its method promises."),
             "all": ("all", "Three of them make a step that their numbers do not carry."),
         },

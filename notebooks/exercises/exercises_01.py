@@ -11,7 +11,14 @@ from sklearn.preprocessing import StandardScaler
 from statsmodels.stats.proportion import proportion_confint
 
 from helpers import InputError, data, segments, words
-from helpers.checks import Exercise
+from helpers.exercises import Exercise, letter_question
+
+KNOBS = {
+    "customers_file": None,
+    "n_clusters": 4,
+    "target_cluster": 1,
+    "seed": 42,
+}
 
 
 def own_shop(run: SimpleNamespace) -> Exercise:
@@ -211,23 +218,29 @@ def _by_hand(points: list[list[float]], number: list[int], place: int) -> float:
 
 
 def which_segment(run: SimpleNamespace) -> Exercise:
-    letters = "ABCD"  # the notebook shows proposal (place + seed) % 4; proposal 2 is the sound one
-    called = {0: "the mail opened", 1: "six or more orders", 3: "clusters of today"}
-    about = {
-        0: "Only the treated got a mail, so nobody in control can have opened it. And who opens "
-        "it is already reacting to the treatment.",
-        1: "It sounds like the past. But *when* were these orders counted? The voucher may have "
-        "brought a customer the last one.",
-        3: "Age and income are fine. Look at the third trait: what may have moved it by the time "
-        "it was written down?",
-    }
-    return Exercise(
-        right=letters[(2 - run.seed) % 4],
-        also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 4 == 2),
+    return letter_question(
+        run.seed,
+        texts=[
+            (
+                "the mail opened",
+                "Only the treated got a mail, so nobody in control can have opened it. And who "
+                "opens it is already reacting to the treatment.",
+            ),
+            (
+                "six or more orders",
+                "It sounds like the past. But *when* were these orders counted? The voucher may "
+                "have brought a customer the last one.",
+            ),
+            None,  # purchases before the coin
+            (
+                "clusters of today",
+                "Age and income are fine. Look at the third trait: what may have moved it by the "
+                "time it was written down?",
+            ),
+        ],
         because="Buying may be something the voucher changes, but these purchases lie before the "
         "coin. What counts is *when* a trait was fixed, not whether it is about buying.",
-        wrong={called[k]: (letters[(k - run.seed) % 4], says) for k, says in about.items()}
-        | {
+        others={
             "none of them": (
                 "none",
                 "One of them was settled for every customer, in both arms, before the coin fell.",

@@ -1,5 +1,7 @@
 """The exercises of notebook 07: right answers, known mistakes and hints, for the run that asks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
@@ -16,16 +18,24 @@ from helpers import (
     segments,
     words,
 )
-from helpers.checks import Exercise
+from helpers.exercises import Exercise, letter_question
 
+KNOBS = {
+    "customers_file": None,
+    "n_clusters": 4,
+    "target_cluster": 1,
+    "effect": 3.0,
+    "worth": 1.0,
+    "seed": 42,
+}
 SCORE = experiment.OUTCOME
 
 
-def clusters_of(run) -> pd.DataFrame:
+def clusters_of(run: SimpleNamespace) -> pd.DataFrame:
     return segments.cluster_customers(data.load_customers(run.customers_file), run.n_clusters)
 
 
-def trial_in(clustered: pd.DataFrame, cluster: int, run) -> pd.DataFrame | None:
+def trial_in(clustered: pd.DataFrame, cluster: int, run: SimpleNamespace) -> pd.DataFrame | None:
     """The cluster's experiment, or None if it has too few customers to be adjusted."""
     try:
         trial = experiment.simulate_experiment(clustered, cluster, run.effect, seed=run.seed)
@@ -35,11 +45,12 @@ def trial_in(clustered: pd.DataFrame, cluster: int, run) -> pd.DataFrame | None:
     return trial
 
 
-def trial_of(run) -> pd.DataFrame:
+def trial_of(run: SimpleNamespace) -> pd.DataFrame:
     """The experiment that the notebook works on: the target cluster's, or that of all customers."""
     clustered = clusters_of(run)
     segments.select_cluster(clustered, run.target_cluster)  # stops if there is no such cluster
-    if (trial := trial_in(clustered, run.target_cluster, run)) is None:
+    trial = trial_in(clustered, run.target_cluster, run)
+    if trial is None:
         everyone = clustered.assign(Cluster=0)
         trial = experiment.simulate_experiment(everyone, 0, run.effect, seed=run.seed)
     return trial
@@ -55,7 +66,7 @@ def inside_arms(trial: pd.DataFrame, column: str) -> np.ndarray:
     return (values - values.groupby(trial["group"]).transform("mean")).to_numpy()
 
 
-def age_theta(run) -> Exercise:
+def age_theta(run: SimpleNamespace) -> Exercise:
     trial = trial_of(run)
     age, y = inside_arms(trial, "Age"), inside_arms(trial, "outcome")
     if not np.abs(age).max() > 1e-9:
@@ -130,7 +141,7 @@ def plain_lifts(trials: list[pd.DataFrame]) -> tuple[list[float], list[float]]:
     return [r.lift for r in found], [r.se for r in found]
 
 
-def pool_two(run) -> Exercise:
+def pool_two(run: SimpleNamespace) -> Exercise:
     clustered = clusters_of(run)
     trials = [trial_in(clustered, cluster, run) for cluster in np.unique(clustered["Cluster"])]
     trials = [trial for trial in trials if trial is not None]
@@ -217,7 +228,7 @@ def pool_two(run) -> Exercise:
     )
 
 
-def enough(run) -> Exercise:
+def enough(run: SimpleNamespace) -> Exercise:
     trial = trial_of(run)
     y, score, n = inside_arms(trial, "outcome"), inside_arms(trial, SCORE), len(trial)
     sd = np.sqrt(y @ y / (n - 2))
@@ -289,25 +300,29 @@ def enough(run) -> Exercise:
     )
 
 
-def reports(run) -> Exercise:
-    letters = "ABCD"  # the notebook shows report (place + seed) % 4; report 0 is the false one
-    called = {1: "the score before the coin", 2: "theta times the head start", 3: "a number by lot"}
-    about = {
-        1: "That report is right: it names a baseline from before the coin, and an interval.",
-        2: "That report is right: adjusted is plain minus theta times the head start.",
-        3: "That report is right: a lot knows nothing of the arms. It is useless, not harmful.",
-    }
-    return Exercise(
-        right=letters[-run.seed % 4],
-        also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 4 == 0),
+def reports(run: SimpleNamespace) -> Exercise:
+    return letter_question(
+        run.seed,
+        texts=[
+            None,  # visits in the week of the mailing
+            (
+                "the score before the coin",
+                "That report is right: it names a baseline from before the coin, and an interval.",
+            ),
+            (
+                "theta times the head start",
+                "That report is right: adjusted is plain minus theta times the head start.",
+            ),
+            (
+                "a number by lot",
+                "That report is right: a lot knows nothing of the arms. It is useless, not "
+                "harmful.",
+            ),
+        ],
         because="What is read after treatment began already holds the effect, so adjusting for it "
         "takes effect away. Precision does not help: the interval is narrow, round a wrong number.",
-        wrong={called[k]: (letters[(k - run.seed) % 4], says) for k, says in about.items()}
-        | {
-            "all are fine": (
-                "none",
-                "One adjusts for something that the treatment could move.",
-            )
+        others={
+            "all are fine": ("none", "One adjusts for something that the treatment could move.")
         },
         hints=(
             "For each report ask when its baseline was read: before the coin, or after?",

@@ -9,8 +9,15 @@ import pandas as pd
 from scipy import stats
 
 from helpers import InputError, data, experiment, segments, words
-from helpers.checks import Exercise
+from helpers.exercises import Exercise, letter_question
 
+KNOBS = {
+    "customers_file": None,
+    "n_clusters": 4,
+    "target_cluster": 1,
+    "effect": 3.0,
+    "seed": 42,
+}
 INCOME, GAIN = "Annual Income (k$)", 10
 
 
@@ -254,23 +261,29 @@ def some_react(run: SimpleNamespace) -> Exercise:
 
 
 def which_check(run: SimpleNamespace) -> Exercise:
-    letters = "ABCD"  # the notebook shows fault (place + seed) % 4; fault 1 is the one asked for
-    called = {0: "the treated missing", 2: "chosen by the staff", 3: "never sent"}
-    about = {
-        0: "Treated customers are missing from the count, so the arms have the wrong sizes. Which "
-        "check looks at sizes?",
-        2: "An A/A run may well show this. But so does another check, before any outcome is known: "
-        "those chosen had bought more already.",
-        3: "Both arms were treated alike, so this *is* an A/A run: sizes and baselines are fine, "
-        "and the difference is luck. None of the three checks sees it.",
-    }
-    return Exercise(
-        right=letters[(1 - run.seed) % 4],
-        also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 4 == 1),
+    return letter_question(
+        run.seed,
+        texts=[
+            (
+                "the treated missing",
+                "Treated customers are missing from the count, so the arms have the wrong sizes. "
+                "Which check looks at sizes?",
+            ),
+            None,  # another program records the treatment arm
+            (
+                "chosen by the staff",
+                "An A/A run may well show this. But so does another check, before any outcome is "
+                "known: those chosen had bought more already.",
+            ),
+            (
+                "never sent",
+                "Both arms were treated alike, so this *is* an A/A run: sizes and baselines are "
+                "fine, and the difference is luck. None of the three checks sees it.",
+            ),
+        ],
         because="Sizes and baselines are as they should be; only the measuring differs by arm. "
         "With nobody treated, the same machinery shows points that no campaign has made.",
-        wrong={called[k]: (letters[(k - run.seed) % 4], says) for k, says in about.items()}
-        | {
+        others={
             "none of them": (
                 "none",
                 "One of them needs no campaign to make a difference, and leaves who is in which "

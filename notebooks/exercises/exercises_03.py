@@ -7,7 +7,16 @@ import numpy as np
 from scipy import stats
 
 from helpers import data, experiment, inference, segments, words
-from helpers.checks import Exercise
+from helpers.exercises import Exercise, letter_question
+
+KNOBS = {
+    "customers_file": None,
+    "n_clusters": 4,
+    "target_cluster": 1,
+    "effect": 3.0,
+    "worth": 1.0,
+    "seed": 42,
+}
 
 
 def arms_of(run: SimpleNamespace, column: str) -> tuple[np.ndarray, np.ndarray]:
@@ -181,19 +190,22 @@ def relative(run: SimpleNamespace) -> Exercise:
 
 
 def three_reports(run: SimpleNamespace) -> Exercise:
-    letters = "ABC"  # the notebook shows report (place + seed) % 3; report 1 is the false one
-    called = {0: "a share of such experiments", 2: "lifts not rejected"}
-    about = {
-        0: "That report is right: a share of experiments without effect, with t so far out.",
-        2: "That report is right: it says which lifts fit the data, not which one is true.",
-    }
-    return Exercise(
-        right=letters[(1 - run.seed) % 3],
-        also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 3 == 1),
+    return letter_question(
+        run.seed,
+        texts=[
+            (
+                "a share of such experiments",
+                "That report is right: a share of experiments without effect, with t so far out.",
+            ),
+            None,  # the probability that the campaign has no effect
+            (
+                "lifts not rejected",
+                "That report is right: it says which lifts fit the data, not which one is true.",
+            ),
+        ],
         because="p was computed as if there were no effect. It cannot be the probability of that "
         "very assumption: for this one would need to know how often campaigns work at all.",
-        wrong={called[k]: (letters[(k - run.seed) % 3], says) for k, says in about.items()}
-        | {
+        others={
             "all are fine": (
                 "none",
                 "One of them turns the question round: it speaks about the campaign, not the data.",

@@ -8,9 +8,16 @@ import pandas as pd
 from scipy import stats
 
 from helpers import data, experiment, inference, segments, words
-from helpers.checks import Exercise
+from helpers.exercises import Exercise, letter_question
 
-LETTERS = "ABCD"
+KNOBS = {
+    "customers_file": None,
+    "n_clusters": 4,
+    "target_cluster": 1,
+    "effect": 3.0,
+    "worth": 1.0,
+    "seed": 42,
+}
 
 
 def clusters_of(run: SimpleNamespace) -> pd.DataFrame:
@@ -180,23 +187,36 @@ def four_changes(run: SimpleNamespace) -> Exercise:
         name: np.ptp(np.quantile(lifts, [0.025, 0.975]))
         for name, lifts in (("own", fast), ("half", halves[0] - halves[1]))
     }
-    called = {0: "without replacement", 1: "one pot", 2: "half as many"}
-    about = {
-        0: "Each customer once, all of them: which mean does every such resample have?",
-        1: "From one pot, both resamples are alike but for luck. Around which lift do they lie?",
-        2: "A mean of fewer customers moves more by luck than the mean of the arm itself.",
-    }
-    return Exercise(
-        right=LETTERS[(3 - run.seed) % 4],
-        also=next(letter for place, letter in enumerate(LETTERS) if (place + run.seed) % 4 == 3),
+    return letter_question(
+        run.seed,
+        texts=[
+            (
+                "without replacement",
+                "Each customer once, all of them: which mean does every such resample have?",
+            ),
+            (
+                "one pot",
+                "From one pot, both resamples are alike but for luck. Around which lift do they "
+                "lie?",
+            ),
+            (
+                "half as many",
+                "A mean of fewer customers moves more by luck than the mean of the arm itself.",
+            ),
+            None,  # sorted
+        ],
         because="A draw does not care about the order of the list. The others fail. Each customer "
         "once: an interval without width. Half as many per resample: in this run "
         f"{words.number(width['half'] / width['own'])} times as wide as it should be. One pot: the "
         "lifts lie around zero, whatever the campaign did (their mean is "
         f"{words.number(mixed.mean(), sign=True)}; the lift of this run is "
         f"{words.number(treatment.mean() - control.mean(), sign=True)}).",
-        wrong={called[k]: (LETTERS[(k - run.seed) % 4], says) for k, says in about.items()}
-        | {"none": ("none", "One of them is harmless: it changes nothing that a draw can notice.")},
+        others={
+            "none": (
+                "none",
+                "One of them is harmless: it changes nothing that a draw can notice.",
+            )
+        },
         hints=(
             "For each change ask what a mean of such a resample would be, and how far luck moves "
             "it.",

@@ -4,8 +4,19 @@ import hashlib
 from types import SimpleNamespace
 
 from helpers import words
-from helpers.checks import Exercise
+from helpers.exercises import Exercise
 
+KNOBS = {
+    "customers_file": None,
+    "n_clusters": 4,
+    "target_cluster": 1,
+    "effect": 3.0,
+    "worth": 1.0,
+    "rows": 200_000,
+    "folder": None,
+    "extras": False,
+    "seed": 42,
+}
 USERS = range(30_000)
 
 

@@ -8,8 +8,18 @@ import numpy as np
 from scipy import optimize, stats
 
 from helpers import InputError, data, experiment, power, segments, sequential, words
-from helpers.checks import Exercise
+from helpers.exercises import Exercise, letter_question
 
+KNOBS = {
+    "customers_file": None,
+    "n_clusters": 4,
+    "target_cluster": 1,
+    "effect": 3.0,
+    "worth": 1.0,
+    "looks": 5,
+    "customers_per_week": 10,
+    "seed": 42,
+}
 USUAL = stats.norm.ppf(0.975)
 nodes_of = cache(np.polynomial.legendre.leggauss)
 
@@ -341,23 +351,27 @@ def own_plan(run: SimpleNamespace) -> Exercise:
 
 
 def three_stories(run: SimpleNamespace) -> Exercise:
-    letters = "ABC"  # the notebook shows story (place + seed) % 3; story 0 keeps the promise
     twice = sequential.crossing_probabilities([USUAL, USUAL], [0.5, 1.0]).sum()
-    called = {1: "a look held earlier", 2: "as many added again"}
-    about = {
-        1: "Spending lets the calendar choose the next look. Who chose it here?",
-        2: "Two looks at the usual limit. The second does not become free by not being planned.",
-    }
-    return Exercise(
-        right=letters[-run.seed % 3],
-        also=next(letter for place, letter in enumerate(letters) if (place + run.seed) % 3 == 0),
+    return letter_question(
+        run.seed,
+        texts=[
+            None,  # the always-valid interval
+            (
+                "a look held earlier",
+                "Spending lets the calendar choose the next look. Who chose it here?",
+            ),
+            (
+                "as many added again",
+                "Two looks at the usual limit. The second does not become free by not being "
+                "planned.",
+            ),
+        ],
         because="Its promise covers every moment at once, so any way of stopping is allowed, if "
         "tau was fixed beforehand. The team with the spending limits let the results choose the "
         "time of a look: no guarantee covers that, even where it does little harm. And whoever "
         f"adds as many again after each near miss goes toward {words.percent(twice)}, the price of "
         "two looks at the usual limit.",
-        wrong={called[k]: (letters[(k - run.seed) % 3], says) for k, says in about.items()}
-        | {
+        others={
             "none": (
                 "none",
                 "One of them used a tool that allows stopping at any moment, and used it as "

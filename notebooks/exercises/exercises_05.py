@@ -8,8 +8,17 @@ import pandas as pd
 from scipy import optimize, stats
 
 from helpers import InputError, data, experiment, inference, power, segments, words
-from helpers.checks import Exercise
+from helpers.exercises import Exercise
 
+KNOBS = {
+    "customers_file": None,
+    "n_clusters": 4,
+    "target_cluster": 1,
+    "effect": 3.0,
+    "worth": 1.0,
+    "customers_per_week": 10,
+    "seed": 42,
+}
 NOISE = 5.0
 
 

@@ -1,0 +1,143 @@
+"""Predictions that are kept, and set against the result. Nothing is required, nothing is sent.
+
+The file maps the name of a prediction to its runs, and a run to what was said, [low, high] or
+decisions, and to the truth (null until `reveal` has shown it). A run is spelled from the knobs of
+the notebook, in its order, so that each has predictions of its own.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from helpers import InputError, exercises, is_number, words
+
+USUAL_FILE = Path(__file__).resolve().parents[1] / "my/predictions.json"
+
+
+def predict(name: str, low: float = ..., high: float = ...) -> None:
+    """Keep your 90 % range for a result that comes later in the notebook.
+
+    With both dots left in, nothing happens. Kept in the file that AB_PREDICTIONS names, else in
+    my/predictions.json; set but empty, it keeps nothing. Once `reveal` has shown the result, the
+    range of that run stays.
+    """
+    if low is ... and high is ...:
+        return
+    if is_number(low) and is_number(high) and low <= high:
+        _keep(name, sys._getframe(1).f_globals, [float(low), float(high)])
+    else:
+        such_as = f'such as predict("{name}", 2, 8)'
+        words.say(f"Not kept: give two numbers, the lower one first, {such_as}.")
+
+
+def decide(name: str, decisions: dict[str, str]) -> None:
+    """Seal ship, hold or collect more for each segment; kept as by `predict`.
+
+    decisions: segment to word, and dots for a segment that is left open. They may be changed until
+    `reveal` opens the envelope.
+    """
+    said = {}
+    for segment, word in decisions.items():
+        if word is not ...:
+            said[str(segment)] = str(word).strip().lower()
+    allowed = (words.SHIP, words.HOLD, words.COLLECT)
+    bad = [f"{word!r} for {segment}" for segment, word in said.items() if word not in allowed]
+    if bad:
+        listed = ", ".join(bad)
+        words.say(f'Not kept: {listed}. The words are "ship", "hold" and "collect more".')
+    elif said:
+        _keep(name, sys._getframe(1).f_globals, said)
+
+
+def reveal(name: str, truth: float | dict[str, float]) -> dict[str, str] | None:
+    """Show the range that was kept against the truth, in the unit of both.
+
+    Of an envelope, given a dict of truths, return the decisions: segment to word, or None where
+    none were sealed.
+    """
+    if isinstance(truth, dict):
+        truth = {str(segment): float(value) for segment, value in truth.items()}
+    elif is_number(truth):
+        truth = float(truth)
+    else:
+        return None
+    said = _record(name, sys._getframe(1).f_globals, truth=truth)
+    if not isinstance(said, list):
+        return said
+    where = "inside" if said[0] <= truth <= said[1] else "outside"
+    words.say(f"You said {_spell(said)}. The result, {truth:.4g}, is **{where}**.")
+    return None
+
+
+def predictions() -> dict[str, dict[str, dict]]:
+    """Every prediction kept so far: its name, then its run, then said and truth.
+
+    said is [low, high] or decisions; truth is None as long as it was not shown. Raises InputError
+    for a file that holds something else; it is left as it is.
+    """
+    path = place()
+    try:
+        text = path.read_text(encoding="utf-8") if path and path.exists() else ""
+        kept = json.loads(text.strip() or "{}")
+        for runs in kept.values():
+            for entry in runs.values():
+                if set(entry) != {"said", "truth"}:
+                    raise ValueError(f"an entry of {len(entry)} parts")
+    except (OSError, ValueError, AttributeError, TypeError):
+        mend = "It was left as it is: move it away."
+        raise InputError(f"{path} is no file of predictions. {mend}") from None
+    return kept
+
+
+def place() -> Path | None:
+    """The file that AB_PREDICTIONS names, else my/predictions.json; None where it is empty."""
+    named = os.environ.get("AB_PREDICTIONS", USUAL_FILE)
+    return Path(named).expanduser() if named else None
+
+
+def _record(name: str, space: dict, said: object = None, truth: object = None) -> object:
+    """Keep what was said, or the truth; return what was said.
+
+    A fault is told, and the notebook runs on.
+    """
+    path = place()
+    try:
+        kept = predictions()
+        knobs = vars(exercises.run_of(name[:2], space))
+        run = ", ".join(f"{knob} = {value!r}" for knob, value in knobs.items())
+        entry = kept.setdefault(name, {}).setdefault(run, {"said": said, "truth": None})
+        if path is None:
+            return None
+        if entry["said"] is not None and entry["truth"] is None:
+            entry["said"] = said or entry["said"]
+            entry["truth"] = truth
+            _write(kept, path)
+        return entry["said"]
+    except InputError as error:
+        words.say(str(error))
+    except OSError as error:
+        why = f"{path} cannot be written ({error.strerror})"
+        words.say(f"Not kept: {why}. Name another file in AB_PREDICTIONS.")
+    return None
+
+
+def _write(kept: dict, path: Path) -> None:
+    """Put the file in place whole, or leave the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")
+    fresh.replace(path)
+
+
+def _keep(name: str, space: dict, said: list | dict) -> None:
+    kept = _record(name, space, said)
+    if kept:
+        stays = "" if kept == said else "(What you said before you saw the result stays.)"
+        words.say(f"Kept: {_spell(kept)}.", stays)
+
+
+def _spell(said: list | dict) -> str:
+    if isinstance(said, dict):
+        return ", ".join(f"{segment} {word}" for segment, word in said.items())
+    return f"{said[0]:g} to {said[1]:g}"
