@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from tools import bench_scale as bench
-from tools.rerun import ROOT
+from tools.notebooks import ROOT
 
 ALONE = bench.measure
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ibis, about pandas 4

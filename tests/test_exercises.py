@@ -12,11 +12,11 @@ from scipy import stats
 from helpers import InputError, checks, words
 from tests import notebook_checks
 from tests.test_rerun import RUNS, STANDARD, run_in_process, small_file
-from tools import rerun
+from tools import notebooks
 
-NOTEBOOKS = {path.name[:2]: path for path in rerun.notebook_files()}
-SOLUTIONS = {path.name[:2]: path for path in rerun.solution_files()}
-NUMBERS = [number for number, path in NOTEBOOKS.items() if not rerun.missing_package(path)]
+NOTEBOOKS = {path.name[:2]: path for path in notebooks.find()}
+SOLUTIONS = {path.name[:2]: path for path in notebooks.find_solutions()}
+NUMBERS = [number for number, path in NOTEBOOKS.items() if not notebooks.missing_package(path)]
 HOW_MANY = dict.fromkeys(NOTEBOOKS, range(2, 5)) | {"09": range(1, 2), "10": range(1, 2)}
 CHECKED = re.compile(r'^check\("([^"]+)", answer\)', flags=re.MULTILINE)
 

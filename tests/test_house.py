@@ -105,7 +105,9 @@ def test_fat_helpers_are_caught():
     assert size_faults(parts) == [f"all have {HELPERS_LIMIT} lines"]
 
 
-# Dependencies: pyproject.toml bounds them, requirements.txt pins all, environment.yml serves conda
+# Dependencies: pyproject.toml bounds them, tools/locks pins all, environment.yml serves conda
+
+PINS = "tools/locks/requirements.txt"
 
 
 def direct_dependencies(pyproject, extras=("test", "real")):
@@ -190,11 +192,11 @@ def environment_faults(environment, pyproject, requirements):
 
 
 def test_requirements_are_pinned_and_hashed():
-    assert requirements_faults(read("requirements.txt")) == []
+    assert requirements_faults(read(PINS)) == []
 
 
 def test_pyproject_admits_every_pin():
-    assert bound_faults(read("pyproject.toml"), read("requirements.txt")) == []
+    assert bound_faults(read("pyproject.toml"), read(PINS)) == []
 
 
 def scale_faults(pyproject, requirements, scale):
@@ -213,10 +215,7 @@ def scale_faults(pyproject, requirements, scale):
 
 
 def test_the_extra_for_spark_is_pinned_too():
-    files = [
-        read(name)
-        for name in ("pyproject.toml", "requirements.txt", "tools/requirements-scale.txt")
-    ]
+    files = [read(name) for name in ("pyproject.toml", PINS, "tools/locks/scale.txt")]
     assert scale_faults(*files) == []
 
 
@@ -237,12 +236,7 @@ def test_a_strange_extra_is_caught(old, new, fault):
 
 
 def test_environment_yml_serves_the_same_versions():
-    assert (
-        environment_faults(
-            read("environment.yml"), read("pyproject.toml"), read("requirements.txt")
-        )
-        == []
-    )
+    assert environment_faults(read("environment.yml"), read("pyproject.toml"), read(PINS)) == []
 
 
 HASH = "a" * 64

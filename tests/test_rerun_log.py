@@ -17,7 +17,7 @@ from helpers import InputError, data, heterogeneity, words
 from tests.test_behaviour import caught
 from tests.test_rerun import lies as false_verdicts
 from tests.test_rerun import run_in_process
-from tools import rerun
+from tools import notebooks, rerun
 
 NUMBER = r"[+-]?[\d,]*\.?\d+"
 LINE = re.compile(
@@ -278,12 +278,12 @@ def course(tmp_path, monkeypatch):
     """The true notebooks in a course of their own, so that runs/ is too; kernels are not started but counted."""
     root = tmp_path / "course"
     (root / "notebooks").mkdir(parents=True)
-    for path in rerun.notebook_files():
+    for path in notebooks.find():
         shutil.copy(path, root / "notebooks" / path.name)
     started = []
-    monkeypatch.setattr(rerun, "ROOT", root)
+    monkeypatch.setattr(notebooks, "ROOT", root)
     monkeypatch.setattr(
-        rerun, "execute", lambda notebook, folder, on_cell=None: started.append(notebook)
+        notebooks, "execute", lambda notebook, folder, on_cell=None: started.append(notebook)
     )
     monkeypatch.chdir(tmp_path)
     return started
@@ -297,9 +297,7 @@ def parameters(notebook) -> dict[str, object]:
 
 
 def shipped() -> nbformat.NotebookNode:
-    return nbformat.read(
-        next(p for p in rerun.notebook_files() if p.name.startswith("06")), as_version=4
-    )
+    return nbformat.read(next(p for p in notebooks.find() if p.name.startswith("06")), as_version=4)
 
 
 def shipped_parameters() -> dict[str, object]:
@@ -321,7 +319,7 @@ def test_only_06_runs_with_the_knobs_given_and_lands_in_runs(course, tmp_path, c
         rerun.main(["--log", "my logs/spring sale.csv", *options]) == 0
     )  # a relative path, with a blank
     (notebook,) = course
-    out = rerun.ROOT / "runs" / "log-spring sale"
+    out = notebooks.ROOT / "runs" / "log-spring sale"
     assert [path.name for path in out.iterdir()] == ["06_segments.ipynb"]
     expected = {
         "log_file": str(tmp_path / "my logs" / "spring sale.csv"),
@@ -355,7 +353,7 @@ def test_worth_is_told_to_the_notebook_even_if_not_given(course, tmp_path):
 
 def test_the_other_mode_runs_the_series_without_log_knobs(course, capsys):
     assert rerun.main(["--target-cluster", "1", "--effect", "2"]) == 0
-    assert len(course) == len(rerun.notebook_files()) > 1
+    assert len(course) == len(notebooks.find()) > 1
     last = next(n for n in course if "log_file" in parameters(n))
     assert (
         parameters(last)["effect"] == 2
@@ -508,7 +506,7 @@ def test_a_run_that_stops_midway_leaves_nothing(course, tmp_path, capsys, monkey
 
     write_logs(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(rerun, "execute", stops)
+    monkeypatch.setattr(notebooks, "execute", stops)
     assert rerun.main(GOOD) == 2
     assert (
         "06_segments.ipynb stopped and nothing was written. InputError: Mend row 2."
@@ -538,9 +536,10 @@ def test_help_names_every_option_with_its_default(capsys):
                 if name == "effect"
                 else f"(default: {default})" in line[0]
             )
-    assert "python -m helpers.rerun --log" in shown and "one row\nper user" in shown
+    assert "python -m helpers.rerun --log" in shown
+    assert "one row per user" in " ".join(shown.split())
     assert all(column in shown for column in data.COLUMNS)
-    assert max(map(len, shown.splitlines())) <= 120
+    assert max(map(len, shown.splitlines())) <= 100
 
 
 # The true notebook, through true kernels

@@ -12,15 +12,15 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools import rerun, slides
+from tools import notebooks, slides
 
-NAMES = [path.stem for path in rerun.notebook_files()]
+NAMES = [path.stem for path in notebooks.find()]
 each_notebook = pytest.mark.parametrize("name", NAMES)
 
 
 @cache
 def stored(name):
-    return nbformat.read(slides.ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    return nbformat.read(notebooks.ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
 
 
 @cache
@@ -194,11 +194,11 @@ def test_reveal_is_the_published_one():
         "reveal.js": "73d4b64d59eded6de6a49500e7b709eb8d92c0d1d88d911319ce551c31341e9f",
         "reveal.css": "fa4713396db8274bc0f1def50767464b6d98e61f4f83d17f4de6417210b25901",
     }
-    files = {name: (slides.ROOT / "tools/deck" / name).read_bytes() for name in sums}
+    files = {name: (notebooks.ROOT / "tools/deck" / name).read_bytes() for name in sums}
     assert {name: hashlib.sha256(content).hexdigest() for name, content in files.items()} == sums
-    assert "Permission is hereby granted" in (slides.ROOT / "tools/deck/LICENSE.reveal").read_text(
-        "utf-8"
-    )
+    assert "Permission is hereby granted" in (
+        notebooks.ROOT / "tools/deck/LICENSE.reveal"
+    ).read_text("utf-8")
 
 
 # What is in a deck
@@ -586,7 +586,7 @@ def test_two_notebooks_with_one_name_are_refused(quick, tmp_path, monkeypatch, c
     again = [
         "3",
         "03_t_test",
-        str(rerun.ROOT / "notebooks/03_t_test.ipynb"),
+        str(notebooks.ROOT / "notebooks/03_t_test.ipynb"),
         one,
         "~/autumn/group/01_small.ipynb",
     ]

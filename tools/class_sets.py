@@ -31,13 +31,16 @@ import numpy as np
 from tqdm import tqdm
 
 from helpers import InputError, checks, is_number, words
-from tools import rerun
+from tools import notebooks
+from tools.files import typed_path
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP = "segment-aware-ab-testing"  # the folder inside each zip
-FILES = """README.md LICENSE Makefile pyproject.toml requirements.txt environment.yml
+FILES = """README.md LICENSE Makefile pyproject.toml environment.yml
 data/README.md data/ab_test_data.csv data/customers.csv data/customers_with_clusters.csv data/make_data.py
-data/published_experiments.json tools/rerun.py tools/requirements-scale.txt tools/one_effect_many_verdicts.png"""
+data/published_experiments.json tools/__init__.py tools/files.py tools/my.py tools/notebooks.py
+tools/rerun.py tools/locks/requirements.txt tools/locks/scale.txt
+tools/one_effect_many_verdicts.png"""
 # What asks a learner for something, and what stands in such a cell until somebody answers; {} is its name.
 ASKED = re.compile(r'^(check|predict|decide)\(\s*"([^"]+)"', flags=re.MULTILINE)
 OPEN = {
@@ -178,7 +181,7 @@ def settable(path: Path, notebook: nbformat.NotebookNode) -> bool:
     """Whether the first code cell holds knobs as `check` reads them, and one is a seed that can be set."""
     try:
         checks._run(path.name[:2], {})
-        rerun.set_knobs(notebook, {"seed": -1})
+        notebooks.set_knobs(notebook, {"seed": -1})
         first = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
         return bool(re.search(r"^seed = -1( |$)", first, flags=re.MULTILINE))
     except Exception:  # whatever it is that stands there
@@ -188,15 +191,14 @@ def settable(path: Path, notebook: nbformat.NotebookNode) -> bool:
 def open_notebooks() -> dict[str, nbformat.NotebookNode]:
     """The notebooks without outputs, by file name. Raises InputError for one that cannot be handed out."""
     found = {}
-    for path in rerun.notebook_files():
-        notebook, where = rerun.read(path), f"notebooks/{path.name}"
+    for path in notebooks.find():
+        notebook, where = notebooks.read(path), f"notebooks/{path.name}"
+        notebooks.clear_outputs(notebook)
         for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-                if names := answered(cell.source):
-                    raise InputError(
-                        f"{names[0]} has an answer in {where}. Put the dots back (...), then try again."
-                    )
+            if cell.cell_type == "code" and (names := answered(cell.source)):
+                raise InputError(
+                    f"{names[0]} has an answer in {where}. Put the dots back (...), then try again."
+                )
         if not settable(path, notebook):
             knobs = f"Each line there must be a knob and its value, such as seed = {COURSE_SEED}."
             raise InputError(f"The seed in the first code cell of {where} cannot be set. {knobs}")
@@ -204,11 +206,11 @@ def open_notebooks() -> dict[str, nbformat.NotebookNode]:
     return found
 
 
-def titles(notebooks: dict[str, nbformat.NotebookNode]) -> dict[str, str]:
+def titles(books: dict[str, nbformat.NotebookNode]) -> dict[str, str]:
     """The exercises in the order of the course, each with its heading."""
     found, heading = {}, ""
-    for file, notebook in notebooks.items():
-        if package := rerun.missing_package(Path(file)):
+    for file, notebook in books.items():
+        if package := notebooks.missing_package(Path(file)):
             print(
                 f"{file} is left out of the key: it needs {package} (pip install).", file=sys.stderr
             )
@@ -408,9 +410,9 @@ def check_place(out: Path) -> None:
 def write_sets(students: list[Student], out: Path) -> None:
     """Write all sets and the key into `out`: everything appears together at the end, or nothing."""
     check_place(out)
-    common, notebooks = common_files(), open_notebooks()
+    common, books = common_files(), open_notebooks()
     shared = packed({f"{TOP}/{name}": content for name, content in common.items()})
-    asked = titles(notebooks)
+    asked = titles(books)
     tasks = [(exercise, student.seed) for student in students for exercise in asked]
     nearest = next(folder for folder in out.parents if folder.is_dir())
     with (
@@ -429,11 +431,11 @@ def write_sets(students: list[Student], out: Path) -> None:
         fresh = Path(workshop) / "fresh"
         fresh.mkdir()
         for student in students:
-            for notebook in notebooks.values():
-                rerun.set_knobs(notebook, {"seed": student.seed})
+            for notebook in books.values():
+                notebooks.set_knobs(notebook, {"seed": student.seed})
             own = {
                 f"{TOP}/notebooks/{name}": nbformat.writes(book).encode()
-                for name, book in notebooks.items()
+                for name, book in books.items()
             }
             (fresh / student.file).write_bytes(packed(own, onto=shared))
             bar.update()
@@ -464,9 +466,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--seeds", metavar="N", help="how many sets, such as 30")
-    path = rerun.typed_path
     parser.add_argument(
-        "--names", metavar="FILE", type=path, help="a class list in utf-8, one name a line"
+        "--names", metavar="FILE", type=typed_path, help="a class list in utf-8, one name a line"
     )
     parser.add_argument(
         "--first", metavar="S", help="the first seed (default: 1), such as 1000 for the next class"
@@ -474,7 +475,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--out",
         metavar="DIR",
-        type=path,
+        type=typed_path,
         default=ROOT / "class",
         help="the folder (default: class)",
     )
