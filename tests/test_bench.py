@@ -87,7 +87,7 @@ def test_what_cannot_be_measured_is_not_judged(monkeypatch):
 
 
 def test_a_slow_notebook_is_seen(monkeypatch):
-    """Part I as a whole is held to twice its imports, each later notebook to three times its own."""
+    """Part I as a whole is held to twice its imports, a later notebook to three times its own."""
     later = [path.stem for path in notebooks.find() if path.stem >= bench.PART_TWO]
     measured(monkeypatch, notebook_seconds=2.0)
     assert missed(bench.notebook_rows) == []

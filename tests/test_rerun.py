@@ -1,4 +1,7 @@
-"""The series on other knobs and other customers: it runs through, without a network, and its sentences are true."""
+"""The series on other knobs and other customers.
+
+It runs through, without a network, and its sentences are true.
+"""
 
 import ast
 import math
@@ -34,7 +37,10 @@ NUMBER = r"[+-]?[\d,]*\.?\d+"
 
 
 def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -> list[str]:
-    """Execute a notebook's code cells here, with sockets forbidden, and return every text it displayed or printed."""
+    """Execute a notebook's code cells here, with sockets forbidden.
+
+    Returns every text it displayed or printed.
+    """
     shown: list[str] = []
     notebook = nbformat.read(path, as_version=4)
     notebooks.set_knobs(notebook, knobs)
@@ -67,7 +73,10 @@ close_figure = plt.close
 
 
 def figure_is_readable(figure) -> None:
-    """Called where `plots.show` closes a drawn figure: no raw formula in it, as a log axis has without a formatter."""
+    """Called where `plots.show` closes a drawn figure.
+
+    No raw formula is in it, as a log axis has without a formatter.
+    """
     texts = [text.get_text() for text in figure.findobj(Text)]
     close_figure(figure)
     assert not [text for text in texts if "mathdefault" in text]
@@ -83,9 +92,13 @@ def test_raw_formulas_in_a_figure_are_caught():
 
 
 def lies(text: str) -> list[str]:
-    """Sentences that their own numbers contradict: every verdict next to an interval, and what never may be shown."""
+    """Sentences that their own numbers contradict.
+
+    Every verdict next to an interval, and what never may be shown.
+    """
     found = []
-    seen = rf"is ({NUMBER}) (?:percentage )?points \(interval ({NUMBER}) to ({NUMBER}), p [=<] ({NUMBER})\)"
+    interval = rf"interval ({NUMBER}) to ({NUMBER}), p [=<] ({NUMBER})"
+    seen = rf"is ({NUMBER}) (?:percentage )?points \({interval}\)"
     pattern = rf"{seen}\. (.*?)(?:\n|$)"
     for lift, low, high, p, verdict in re.findall(pattern, text):
         lift, low, high, p = (float(x.replace(",", "")) for x in (lift, low, high, p))
@@ -106,7 +119,10 @@ def lies(text: str) -> list[str]:
 
 
 def expected(knobs: dict) -> tuple[pd.DataFrame, dict[int, inference.Comparison]]:
-    """The clusters and, for each that can be tested, the comparison; computed from scipy-checked helpers alone."""
+    """The clusters and, for each that can be tested, the comparison.
+
+    Computed from scipy-checked helpers alone.
+    """
     clustered = segments.cluster_customers(
         data.load_customers(knobs["customers_file"]), knobs["n_clusters"]
     )
@@ -147,7 +163,10 @@ def test_every_rerun_tells_the_truth(knobs, tmp_path, monkeypatch):
 
 
 def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> None:
-    """All notebooks run on these knobs, name the right cluster, and say nothing their numbers contradict."""
+    """All notebooks run on these knobs and name the right cluster.
+
+    They say nothing that their numbers contradict.
+    """
     monkeypatch.chdir(tmp_path)
     knobs = STANDARD | knobs
     if knobs["customers_file"] == "small":
@@ -243,8 +262,9 @@ def test_results_that_cannot_be_replaced_leave_the_others(
     (tmp_path / "out/03_t_test.ipynb").mkdir()
     capsys.readouterr()
     assert rerun.main([*command, "--seed", "7"]) == 2
-    said = f"Cannot write to {tmp_path / 'out/03_t_test.ipynb'} (a folder has that name). Move it away.\n"
-    assert capsys.readouterr().err.endswith(f"helpers.rerun: {said}")
+    place = tmp_path / "out/03_t_test.ipynb"
+    said = f"helpers.rerun: Cannot write to {place} (a folder has that name). Move it away.\n"
+    assert capsys.readouterr().err.endswith(said)
     assert (tmp_path / "out/02_simulated_assignment.ipynb").read_bytes() == stored
 
 
@@ -289,9 +309,10 @@ def test_a_rerun_never_writes_into_the_course(capsys):
 def test_the_command_writes_the_series_and_the_shipped_file_comes_from_notebook_01(
     tmp_path, capsys, monkeypatch
 ):
-    """Part I through real kernels: same names, new knobs in the cell, a verdict, and data/ is what notebook 01 makes.
+    """Part I through real kernels: same names, new knobs in the cell, a verdict.
 
-    Part II is left to nbval, which executes it anyway; 06 goes through the command in test_rerun_log.
+    And data/ is what notebook 01 makes. Part II is left to nbval, which executes it anyway; 06 goes
+    through the command in test_rerun_log.
     """
     part_one = [path for path in notebooks.find() if path.name < "06"]
     monkeypatch.setattr(notebooks, "find", lambda: part_one)
@@ -328,15 +349,18 @@ def test_every_knob_of_the_command_exists_in_the_notebooks():
     assert set(STANDARD) <= found
 
 
+LIFT = "Treatment minus control"
+
+
 @pytest.mark.parametrize(
     "lie",
     [
-        "Treatment minus control is +3.68 points (interval -3.40 to +10.77, p = 0.2993). A clear gain, yes.",
-        "Treatment minus control is +3.68 points (interval -3.40 to +10.77, p = 0.0193). Too uncertain to tell: x",
-        "Treatment minus control is +0.10 points (interval -0.40 to +0.60, p = 0.7000). Too uncertain to tell: x",
-        "Treatment minus control is -2.00 points (interval +0.40 to +4.60, p = 0.0200). A clear gain; x",
-        "Treatment minus control is +2.87 percentage points (interval -1.36 to +4.38, p = 0.0002). A clear gain: x",
-        "- old: Treatment minus control is +2.87 percentage points (interval +1.36 to +4.38, p = 0.1). A clear gain: x",
+        f"{LIFT} is +3.68 points (interval -3.40 to +10.77, p = 0.2993). A clear gain, yes.",
+        f"{LIFT} is +3.68 points (interval -3.40 to +10.77, p = 0.0193). Too uncertain to tell: x",
+        f"{LIFT} is +0.10 points (interval -0.40 to +0.60, p = 0.7000). Too uncertain to tell: x",
+        f"{LIFT} is -2.00 points (interval +0.40 to +4.60, p = 0.0200). A clear gain; x",
+        f"{LIFT} is +2.87 percentage points (interval -1.36 to +4.38, p = 0.0002). A clear gain: x",
+        f"- a: {LIFT} is +2.87 percentage points (interval +1.36 to +4.38, p = 0.1). A clear gain",
         "The mean is nan points.",
         "Lift: -0.00 points.",
     ],

@@ -1,4 +1,7 @@
-"""What nbval cannot see in the stored notebooks. Beside each check stands a fault that it must catch."""
+"""What nbval cannot see in the stored notebooks.
+
+Beside each check stands a fault that it must catch.
+"""
 
 import re
 import subprocess
@@ -58,7 +61,7 @@ def test_links_lead_somewhere(path):
 
 
 def test_minutes_are_derived_and_the_same_in_readme(path):
-    """The minutes are computed from words and code cells; title cell and README repeat that number."""
+    """The minutes are computed from words and code; title cell and README repeat that number."""
     minutes = reading_minutes(checks.read(path))
     assert f"**Time:** about {minutes} minutes" in checks.prose(checks.read(path))
     row = next(
@@ -150,8 +153,12 @@ def run_nbval(folder: Path) -> str:
 
 
 def test_nbval_and_our_hook_see_changed_text_and_changed_pictures(tmp_path):
-    """One notebook as stored, one with a stale number, one whose picture shows other values (same alt text)."""
-    setup = "import numpy as np\nimport matplotlib.pyplot as plt\nfrom helpers import plots\nplots.use_style()"
+    """One notebook as stored, one with a stale number, one with another picture.
+
+    The picture shows other values (same alt text).
+    """
+    setup = "import numpy as np\nimport matplotlib.pyplot as plt\n"
+    setup += "from helpers import plots\nplots.use_style()"
     draw = "fig, ax = plt.subplots()\nax.plot(range(8), {})\nplots.show(fig, 'Eight points.')"
     heights = "np.arange(8)"
     cells = [
