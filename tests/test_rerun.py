@@ -242,9 +242,8 @@ def shown_texts(output) -> list[str]:
 def test_a_broken_notebook_is_told(small_course, tmp_path, capsys):
     (small_course / "notebooks/03_t_test.ipynb").write_text("<<<<<<< HEAD\n{", encoding="utf-8")
     assert rerun.main(["--target-cluster", "1", "--out", str(tmp_path / "out")]) == 2
-    assert "notebooks/03_t_test.ipynb is no notebook (NotJSONError" in (
-        said := capsys.readouterr().err
-    )
+    said = capsys.readouterr().err
+    assert "notebooks/03_t_test.ipynb is no notebook (NotJSONError" in said
     assert len(said.splitlines()) == 1 and not (tmp_path / "out").exists()
 
 

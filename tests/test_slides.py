@@ -236,7 +236,8 @@ def missing(notebook, html):
         (image["src"].partition(",")[2], image["alt"]) for image in soup(html).find_all("img")
     }
     for output in outputs(notebook):
-        if png := output.get("data", {}).get("image/png"):
+        png = output.get("data", {}).get("image/png")
+        if png:
             alt = output.metadata["image/png"]["alt"]
             found += [] if alt and (png.replace("\n", ""), alt) in images else [f"figure {alt}"]
     tables = sum(
