@@ -1,9 +1,10 @@
 # Two commands do everything: `make lab` (learn) and `make test` (the whole suite). `make help` lists the rest.
 PYTHON ?= python3
 BIN := .venv/bin
+PINS := tools/locks/requirements.txt
+SCALE := tools/locks/scale.txt
 # Named after what it is made from: files with other dates are no reason to make it anew.
-READY := .venv/.ready-$(shell cat requirements.txt pyproject.toml | cksum | cut -d' ' -f1)
-SCALE := tools/requirements-scale.txt
+READY := .venv/.ready-$(shell cat $(PINS) pyproject.toml | cksum | cut -d' ' -f1)
 SETTINGS := .venv/share/jupyter/lab/settings
 LAB_FLAGS := $(if $(filter 0,$(shell id -u)),--allow-root)  # in a container one often is root
 
@@ -28,25 +29,24 @@ test: whole .venv  ## check style, then run every notebook and every test
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/python -m pytest
 
-# A class set (make class) holds neither tests nor these tools.
+# A class set (make class) holds neither tests nor the commands for them.
 whole:
 	@[ -d tests ] || { echo "This is a class set: it holds no tests and no tools for that; the whole course does." >&2; exit 2; }
 
 my: | .venv
-	@mkdir -p my
-	@for f in notebooks/*.ipynb; do [ -e "my/$${f##*/}" ] || cp "$$f" my/; done
+	@$(BIN)/python -m tools.my
 
 .venv: $(READY)  ## the environment alone
 
-# uv is itself one of the pinned packages: its own lines of requirements.txt bring it in, then it brings the rest.
+# uv is itself one of the pinned packages: its own lines of the pins bring it in, then it brings the rest.
 $(READY):
 	@[ ! -L .venv ] || { echo "This .venv is a link, and what it leads to is not ready for this folder. Call make .venv there." >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); \
 	  sys.exit(0 if ok else "The course needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Try: make lab PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv --clear .venv
-	@awk '/^[a-z]/ {keep = /^uv==/} keep' requirements.txt > .venv/uv.txt
+	@awk '/^[a-z]/ {keep = /^uv==/} keep' $(PINS) > .venv/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(PINS)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@mkdir -p $(SETTINGS)  # JupyterLab asks neither for news nor for updates: the course works offline
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' \
@@ -59,9 +59,9 @@ scale: .venv  ## add Spark (needs Java 17 or newer) and tea-tasting, for noteboo
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --quiet
 lock: .venv  ## make the two files of pins anew from the bounds in pyproject.toml
-	$(COMPILE) --extra test --extra real --upgrade --output-file requirements.txt
-	$(COMPILE) --extra scale --constraint requirements.txt --output-file .venv/scale.txt
-	@awk 'NR == FNR {seen[$$1]; next} /^[a-z]/ {keep = !($$1 in seen)} keep' requirements.txt .venv/scale.txt > $(SCALE)
+	$(COMPILE) --extra test --extra real --upgrade --output-file $(PINS)
+	$(COMPILE) --extra scale --constraint $(PINS) --output-file .venv/scale.txt
+	@awk 'NR == FNR {seen[$$1]; next} /^[a-z]/ {keep = !($$1 in seen)} keep' $(PINS) .venv/scale.txt > $(SCALE)
 
 store: whole .venv  ## execute every notebook top to bottom and store its outputs
 	$(BIN)/python -m tools.store_notebooks

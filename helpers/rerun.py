@@ -1,11 +1,8 @@
-"""The command `python -m helpers.rerun`: the series with other knobs, or notebook 06 on your own log. See `--help`.
+"""The command `python -m helpers.rerun`, which stands in tools/rerun.py. See `--help`."""
 
-It stands in tools/rerun.py with the other commands, because no notebook needs it.
-"""
+import sys
 
-import runpy
-from pathlib import Path
+from tools.rerun import main
 
-globals().update(
-    runpy.run_path(str(Path(__file__).resolve().parents[1] / "tools/rerun.py"), run_name=__name__)
-)
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,7 +27,7 @@ from helpers import (
     segments,
     words,
 )
-from tools import rerun
+from tools import notebooks, rerun
 
 # Guards and what they measure
 
@@ -85,7 +85,7 @@ def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -
     """Every text that a notebook's code cells display or print, executed here without a network."""
     shown: list[str] = []
     notebook = nbformat.read(path, as_version=4)
-    rerun.set_knobs(notebook, knobs)
+    notebooks.set_knobs(notebook, knobs)
 
     def no_network(*_args, **_kwargs):
         raise OSError("the course must not use the network")
@@ -206,7 +206,7 @@ def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> None:
     clustered, results = expected(knobs)
     target = knobs["target_cluster"]
     # 09 has knobs of its own, and test_real_experiments
-    files = [path for path in rerun.notebook_files() if path.name[:2] != "09"]
+    files = [path for path in notebooks.find() if path.name[:2] != "09"]
     texts = {
         path.name[:2]: run_in_process(path, knobs | {"rows": 20_000}, monkeypatch) for path in files
     }

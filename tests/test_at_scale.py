@@ -11,9 +11,9 @@ from scipy import stats
 
 from helpers import InputError, data, experiment, inference, segments, words
 from tests.guards import functions_of, lies, run_in_process
-from tools import rerun
+from tools import notebooks
 
-NOTEBOOK = next(path for path in rerun.notebook_files() if path.name.startswith("10"))
+NOTEBOOK = next(path for path in notebooks.find() if path.name.startswith("10"))
 
 
 # On other knobs

@@ -1,6 +1,7 @@
-"""The command behind `make bench-scale`: a whole table on a tiny log, targets judged, refusals, nothing left behind.
+"""The command behind `make bench-scale`.
 
-Spark is not started here, and of the contenders only the notebook gets a process of its own: the others are quick.
+A whole table on a tiny log, targets judged, refusals, nothing left behind. Spark is not started
+here, and of the contenders only the notebook gets a process of its own: the others are quick.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import pandas as pd
 import pytest
 
 from tools import bench_scale as bench
-from tools.rerun import ROOT
+from tools.notebooks import ROOT
 
 ALONE = bench.measure
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of ibis, about pandas 4
@@ -33,7 +34,10 @@ def measure_here(name, folder, rows, calls):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """What the command printed about 20,000 rows, its exit code, the log it kept, what is left in the temp place."""
+    """What the command printed about 20,000 rows, and its exit code.
+
+    Then the log it kept, and what is left in the temp place.
+    """
     kept, place = tmp_path_factory.mktemp("kept"), tmp_path_factory.mktemp("place")
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
         patch.setattr(bench, "measure", measure_here)
@@ -96,7 +100,9 @@ def test_contenders_read_the_same_log(run):
 
 
 def test_nothing_large_is_imported_by_the_parent():
-    code = "import sys, tools.bench_scale; print({'numpy', 'pandas', 'duckdb', 'ibis', 'helpers'} & set(sys.modules))"
+    code = "import sys, tools.bench_scale\n"
+    code += "large = {'numpy', 'pandas', 'duckdb', 'ibis', 'helpers'}\n"
+    code += "print(large & set(sys.modules))"
     assert (
         subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
@@ -109,7 +115,10 @@ def test_nothing_large_is_imported_by_the_parent():
 
 
 def made_up(n, **changes):
-    """Measurements that meet every target; changes: (seconds, peak) of a contender, by its constant's name."""
+    """Measurements that meet every target.
+
+    changes: what is measured of a contender, by its constant's name.
+    """
     scale = n / 10**7
     seconds = dict(
         NOTEBOOK=30, SCAN=0.05, SCAN_MORE=0.07, IBIS=0.1, CUPED=0.15, COMPARE=0.2, PANDAS=3, SPARK=1

@@ -21,7 +21,7 @@ from helpers import InputError, checks, exercises
 from tests.guards import run_in_process
 from tests.test_exercises import EXERCISES, NOTEBOOKS
 from tests.test_house import committed_files
-from tools import class_sets, rerun
+from tools import class_sets, notebooks
 
 NAMES = ["Ada Lovelace", "Анна Каренина", "Бэла / Bela"]
 FIRST = 7
@@ -59,9 +59,7 @@ def made(tmp_path_factory) -> Path:
 def few(monkeypatch):
     """Two files, one notebook and two exercises are enough where no more is asked."""
     monkeypatch.setattr(class_sets, "FILES", "README.md LICENSE")
-    monkeypatch.setattr(
-        rerun, "notebook_files", lambda: [class_sets.ROOT / "notebooks/03_t_test.ipynb"]
-    )
+    monkeypatch.setattr(notebooks, "find", lambda: [class_sets.ROOT / "notebooks/03_t_test.ipynb"])
     monkeypatch.setattr(class_sets, "titles", lambda _notebooks: dict(FEW))
 
 
@@ -139,7 +137,7 @@ def test_a_leak_is_caught(made, name, content, fault):
     files = files_in(made / "001-Ada-Lovelace.zip")
     place = f"{class_sets.TOP}/{name}".replace(f"{class_sets.TOP}/../", "")
     if content is None:
-        content = rerun.solution_files()[0].read_bytes()
+        content = notebooks.find_solutions()[0].read_bytes()
     elif isinstance(content, tuple):
         assert content[0] in files[place]
         content = files[place].replace(*content)
@@ -155,10 +153,10 @@ def test_a_set_is_the_course_without_outputs(made):
         name.split("/", 1)[1]: content
         for name, content in files_in(made / "001-Ada-Lovelace.zip").items()
     }
-    for path in rerun.notebook_files():
+    for path in notebooks.find():
         ours = nbformat.read(path, as_version=4)
         theirs = nbformat.reads(files.pop(f"notebooks/{path.name}").decode(), as_version=4)
-        rerun.set_knobs(ours, {"seed": FIRST})
+        notebooks.set_knobs(ours, {"seed": FIRST})
         assert [(c.source, c.metadata) for c in ours.cells] == [
             (c.source, c.metadata) for c in theirs.cells
         ]
@@ -166,7 +164,7 @@ def test_a_set_is_the_course_without_outputs(made):
     ours = (class_sets.ROOT / "notebooks/exercises").glob("exercises_??.py")
     assert tables == {path.name: path.read_bytes() for path in ours}
     assert sorted(tables) == [f"exercises_{number}.py" for number in NOTEBOOKS]
-    names = {*files, *(f"notebooks/{path.name}" for path in rerun.notebook_files())}
+    names = {*files, *(f"notebooks/{path.name}" for path in notebooks.find())}
     readme, whole = (
         files.pop("README.md").decode(),
         (class_sets.ROOT / "README.md").read_text(encoding="utf-8"),
@@ -199,7 +197,7 @@ def copied(tmp_path, monkeypatch) -> Path:
     for name in class_sets.FILES.split():
         (course / name).parent.mkdir(exist_ok=True)
         shutil.copy(class_sets.ROOT / name, course / name)
-    for module in (class_sets, rerun):
+    for module in (class_sets, notebooks):
         monkeypatch.setattr(module, "ROOT", course)
     monkeypatch.setattr(exercises, "TABLES", [str(course / "notebooks/exercises")])
     return course
@@ -424,7 +422,7 @@ def test_a_borrowed_environment_is_used_or_left_as_it_is(made, make, tmp_path):
     os.utime(course / ready, (0, 0))
     assert make(".venv", cwd=course).returncode == 0
     assert {path.name for path in shared.iterdir()} == {"python", Path(ready).name}
-    with (course / "requirements.txt").open("a", encoding="utf-8") as file:
+    with (course / "tools/locks/requirements.txt").open("a", encoding="utf-8") as file:
         file.write("\n")  # another content, though, is
     assert make(".venv", cwd=course).returncode == 2 and (shared / "python").exists()
 
@@ -490,11 +488,11 @@ def judged(exercise: str, spelled: str, seed: int) -> bool | None:
     return exercises.judge(exercise, answer, {"seed": seed})[0]
 
 
-@pytest.mark.parametrize("solutions", rerun.solution_files(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("solutions", notebooks.find_solutions(), ids=lambda path: path.stem)
 def test_the_key_is_what_the_solutions_compute(made, solutions, monkeypatch, tmp_path):
     """The code of the solutions, run with the student's seed, is right, and agrees with the key."""
-    if rerun.missing_package(solutions):
-        pytest.skip(f"needs {rerun.missing_package(solutions)}")
+    if notebooks.missing_package(solutions):
+        pytest.skip(f"needs {notebooks.missing_package(solutions)}")
     monkeypatch.chdir(tmp_path)
     given, check = {}, checks.check
 
@@ -558,8 +556,8 @@ def test_a_knob_that_the_teacher_changed_is_in_the_key(copied, few, tmp_path):
     changed = exercises.solve("03-welch-se", {"seed": FIRST, "target_cluster": 3})
     assert exercises.passes(row["03-welch-se"], changed)
     assert not exercises.passes(row["03-welch-se"], as_stored)
-    books = {"03_t_test.ipynb": rerun.read(copied / "notebooks/03_t_test.ipynb")}
-    books["04_bootstrap.ipynb"] = rerun.read(copied / "notebooks/04_bootstrap.ipynb")
+    books = {"03_t_test.ipynb": notebooks.read(copied / "notebooks/03_t_test.ipynb")}
+    books["04_bootstrap.ipynb"] = notebooks.read(copied / "notebooks/04_bootstrap.ipynb")
     students = class_sets.class_list("2", None, "5")
     tasks = class_sets.tasks_of(students, ["03-relative", "04-basic"], books)
     assert [(name, knobs["target_cluster"], knobs["seed"]) for name, knobs in tasks] == [

@@ -11,11 +11,11 @@ from scipy import stats
 from helpers import InputError, checks, exercises, words
 from tests import notebook_checks
 from tests.guards import RUNS, STANDARD, run_in_process, small_file
-from tools import rerun
+from tools import notebooks
 
-NOTEBOOKS = {path.name[:2]: path for path in rerun.notebook_files()}
-SOLUTIONS = {path.name[:2]: path for path in rerun.solution_files()}
-NUMBERS = [number for number, path in NOTEBOOKS.items() if not rerun.missing_package(path)]
+NOTEBOOKS = {path.name[:2]: path for path in notebooks.find()}
+SOLUTIONS = {path.name[:2]: path for path in notebooks.find_solutions()}
+NUMBERS = [number for number, path in NOTEBOOKS.items() if not notebooks.missing_package(path)]
 HOW_MANY = dict.fromkeys(NOTEBOOKS, range(2, 5)) | {"09": range(1, 2), "10": range(1, 2)}
 CHECKED = re.compile(r'^check\("([^"]+)", answer\)', flags=re.MULTILINE)
 
@@ -89,13 +89,13 @@ def test_a_notebook_out_of_step_is_caught(old, new, fault):
 def knobs_out_of_step(number: str, notebook) -> list[str]:
     """How the knobs that a table declares differ from those of the notebook's parameters cell."""
     declared = [f"{name} = {value!r}" for name, value in vars(exercises.run_of(number, {})).items()]
-    found = [f"{name} = {value!r}" for name, value in rerun.knobs_of(notebook).items()]
+    found = [f"{name} = {value!r}" for name, value in notebooks.knobs_of(notebook).items()]
     return [] if declared == found else [f"the table declares {declared}, the notebook {found}"]
 
 
 @pytest.mark.parametrize("number", NOTEBOOKS)
 def test_tables_declare_the_knobs_of_their_notebook(number):
-    assert knobs_out_of_step(number, rerun.read(NOTEBOOKS[number])) == []
+    assert knobs_out_of_step(number, notebooks.read(NOTEBOOKS[number])) == []
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_tables_declare_the_knobs_of_their_notebook(number):
     ids=["value", "type", "name", "one more", "one less", "order"],
 )
 def test_knobs_out_of_step_are_caught(old, new):
-    notebook = rerun.read(NOTEBOOKS["03"])
+    notebook = notebooks.read(NOTEBOOKS["03"])
     cell = notebook_checks.code_cells(notebook)[0]
     assert old in cell.source
     cell.source = cell.source.replace(old, new)

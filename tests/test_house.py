@@ -1,9 +1,14 @@
-"""House rules: thin helpers, one list of dependencies, hashed pins, no traces of anybody's machine."""
+"""House rules.
+
+Thin helpers, one list of dependencies, hashed pins, no traces of anybody's machine.
+"""
 
 import ast
 import io
+import os
 import re
 import subprocess
+import sys
 import tokenize
 import tomllib
 from pathlib import Path
@@ -63,15 +68,7 @@ def size_faults(sources):
 
 
 def test_helpers_are_thin():
-    assert (
-        size_faults(
-            {
-                path.name: path.read_text(encoding="utf-8")
-                for path in (ROOT / "helpers").rglob("*.py")
-            }
-        )
-        == []
-    )
+    assert size_faults(helpers_sources()) == []
 
 
 COUNTED = '''"""Two
@@ -105,7 +102,128 @@ def test_fat_helpers_are_caught():
     assert size_faults(parts) == [f"all have {HELPERS_LIMIT} lines"]
 
 
-# Dependencies: pyproject.toml bounds them, requirements.txt pins all, environment.yml serves conda
+# Packages, what they import of each other, and a test file for each module
+
+
+def top_packages(root):
+    """The folders at the top that Python takes for packages, but for the tests."""
+    return {path.parent.name for path in root.glob("*/__init__.py")} - {"tests"}
+
+
+def listed_packages():
+    return tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["packages"]
+
+
+def test_every_package_is_installed():
+    assert set(listed_packages()) == top_packages(ROOT)
+
+
+def test_a_package_that_is_not_listed_is_seen(tmp_path):
+    for name in ("helpers", "tests", "more"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    (tmp_path / "data").mkdir()
+    assert top_packages(tmp_path) == {"helpers", "more"}
+
+
+ALONE = """import sys
+sys.meta_path = [finder for finder in sys.meta_path if "_EditableFinder" not in repr(finder)]
+import helpers.rerun, tools.my
+print(tools.__file__)
+"""
+
+
+@pytest.mark.parametrize("left_out", [None, "helpers", "tools"])
+def test_commands_are_found_from_another_folder(tmp_path, left_out):
+    """With the packages that are installed, and none that this Python was given otherwise."""
+    (tmp_path / "installed").mkdir()
+    for name in listed_packages():
+        if name != left_out:
+            (tmp_path / "installed" / name).symlink_to(ROOT / name)
+    env = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    command = [sys.executable, "-c", ALONE]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    if left_out:
+        assert f"No module named '{left_out}'" in done.stderr
+    else:
+        assert Path(done.stdout.strip()) == tmp_path / "installed/tools/__init__.py", done.stderr
+
+
+def importers_of_tools(sources):
+    """The files of helpers that import tools; sources maps file names to their text."""
+    found = []
+    for name, source in sources.items():
+        modules = []
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                modules += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules.append("." * node.level + (node.module or ""))
+        if any(re.match(r"tools\b|\.\.", module) for module in modules):
+            found.append(name)
+    return found
+
+
+def helpers_sources():
+    paths = sorted((ROOT / "helpers").rglob("*.py"))
+    return {path.name: path.read_text(encoding="utf-8") for path in paths}
+
+
+def test_helpers_import_tools_in_one_place():
+    """In the command that has its name from before there were tools."""
+    sources = helpers_sources()
+    assert importers_of_tools(sources) == ["rerun.py"]
+    assert len(code_lines(sources["rerun.py"])) <= 4
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import tools",
+        "import math, tools.rerun",
+        "from tools import my",
+        "from tools.my import make",
+        "def f():\n    import tools.my",
+        "from .. import tools",
+    ],
+)
+def test_another_import_of_tools_is_caught(line):
+    assert importers_of_tools({"a.py": "import toolsy\nfrom . import data"}) == []
+    assert importers_of_tools({"a.py": line}) == ["a.py"]
+
+
+# The command helpers/rerun is tested by test_rerun; helpers/checks passes on what others define.
+UNTESTED = {"helpers/__init__.py", "tools/__init__.py", "helpers/rerun.py", "helpers/checks.py"}
+
+
+def without_test(modules, tests):
+    """The modules that have no test file of their name."""
+    return [
+        module
+        for module in modules
+        if module not in UNTESTED and f"test_{Path(module).name}" not in tests
+    ]
+
+
+def test_every_module_has_its_test_file():
+    modules = [
+        path.relative_to(ROOT).as_posix()
+        for package in ("helpers", "tools")
+        for path in sorted((ROOT / package).glob("*.py"))
+    ]
+    assert without_test(modules, {path.name for path in (ROOT / "tests").iterdir()}) == []
+
+
+def test_a_module_without_a_test_file_is_caught():
+    modules = ["helpers/__init__.py", "helpers/rerun.py", "helpers/a.py", "tools/b.py"]
+    assert without_test(modules, {"test_a.py", "test_b.py"}) == []
+    assert without_test(modules, {"test_a.py", "b.py"}) == ["tools/b.py"]
+    assert without_test(modules, {"test_b.py"}) == ["helpers/a.py"]
+
+
+# Dependencies: pyproject.toml bounds them, tools/locks pins all, environment.yml serves conda
+
+PINS = "tools/locks/requirements.txt"
 
 
 def direct_dependencies(pyproject, extras=("test", "real")):
@@ -142,7 +260,10 @@ def requirements_faults(requirements):
 
 
 def bound_faults(pyproject, requirements):
-    """One pin, inside its bounds, for every direct dependency: one set of versions makes one set of stored outputs."""
+    """One pin, inside its bounds, for every direct dependency.
+
+    One set of versions makes one set of stored outputs.
+    """
     faults = []
     for name, need in direct_dependencies(pyproject).items():
         pins = re.findall(
@@ -190,15 +311,18 @@ def environment_faults(environment, pyproject, requirements):
 
 
 def test_requirements_are_pinned_and_hashed():
-    assert requirements_faults(read("requirements.txt")) == []
+    assert requirements_faults(read(PINS)) == []
 
 
 def test_pyproject_admits_every_pin():
-    assert bound_faults(read("pyproject.toml"), read("requirements.txt")) == []
+    assert bound_faults(read("pyproject.toml"), read(PINS)) == []
 
 
 def scale_faults(pyproject, requirements, scale):
-    """The extra for Spark: pinned, inside its bounds, and nothing in it that `make .venv` installs already."""
+    """The extra for Spark: pinned, inside its bounds.
+
+    Nothing is in it that `make .venv` installs already.
+    """
     wanted = (
         direct_dependencies(pyproject, extras=["scale"]).keys()
         - direct_dependencies(pyproject, extras=[]).keys()
@@ -213,10 +337,7 @@ def scale_faults(pyproject, requirements, scale):
 
 
 def test_the_extra_for_spark_is_pinned_too():
-    files = [
-        read(name)
-        for name in ("pyproject.toml", "requirements.txt", "tools/requirements-scale.txt")
-    ]
+    files = [read(name) for name in ("pyproject.toml", PINS, "tools/locks/scale.txt")]
     assert scale_faults(*files) == []
 
 
@@ -237,12 +358,7 @@ def test_a_strange_extra_is_caught(old, new, fault):
 
 
 def test_environment_yml_serves_the_same_versions():
-    assert (
-        environment_faults(
-            read("environment.yml"), read("pyproject.toml"), read("requirements.txt")
-        )
-        == []
-    )
+    assert environment_faults(read("environment.yml"), read("pyproject.toml"), read(PINS)) == []
 
 
 HASH = "a" * 64
@@ -366,7 +482,10 @@ def test_no_committed_file_names_somebodys_folders():
     faults = {}
     for path in committed_files():
         content = path.read_bytes()
-        if b"\0" not in content and (found := machine_paths(content.decode("utf-8"))):
+        if b"\0" in content:
+            continue
+        found = machine_paths(content.decode("utf-8"))
+        if found:
             faults[str(path.relative_to(ROOT))] = found
     assert faults == {}
 

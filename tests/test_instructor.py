@@ -11,10 +11,10 @@ from helpers import data, exercises, experiment, inference, predictions, segment
 from tests import notebook_checks
 from tests.guards import run_in_process
 from tests.test_predictions import CALL
-from tools import rerun
+from tools import notebooks
 
-PAGE = (rerun.ROOT / "notebooks" / "instructor.md").read_text(encoding="utf-8")
-FILES = {path.name[:2]: path for path in rerun.notebook_files()}
+PAGE = (notebooks.ROOT / "notebooks" / "instructor.md").read_text(encoding="utf-8")
+FILES = {path.name[:2]: path for path in notebooks.find()}
 ROW = re.compile(r"^\| (.+?) \| (\d+|–) \| (\d+|–) \| ?(.*?) ?\|$", re.MULTILINE)
 ID = re.compile(r"`(\d\d-[a-z0-9-]+)`")
 COMES_OUT = re.compile(
@@ -132,7 +132,7 @@ def surprises(page: str, found: dict[str, float]) -> list[str]:
 
 @pytest.mark.parametrize("seed", [42, 1])
 @pytest.mark.parametrize(
-    "number", [n for n, path in FILES.items() if not rerun.missing_package(path)]
+    "number", [n for n, path in FILES.items() if not notebooks.missing_package(path)]
 )
 def test_what_comes_out_is_what_the_page_says(number, seed, tmp_path, monkeypatch):
     """At the stored seed, and for the first student of a class."""
@@ -246,9 +246,9 @@ def test_every_notebook_has_its_time():
 
 def test_links_and_files_of_the_page_exist():
     links = re.findall(r"\]\(([^)#]+)\)", PAGE)
-    assert links and all((rerun.ROOT / "notebooks" / link).exists() for link in links)
+    assert links and all((notebooks.ROOT / "notebooks" / link).exists() for link in links)
     targets = re.findall(
-        r"^([a-z.-]+):.*##", (rerun.ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+        r"^([a-z.-]+):.*##", (notebooks.ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert set(re.findall(r"`make ([a-z.-]+)", PAGE)) <= set(targets)
 

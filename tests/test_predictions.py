@@ -12,9 +12,9 @@ import pytest
 from helpers import InputError, checks, predictions, words
 from tests import notebook_checks
 from tests.guards import run_in_process
-from tools import rerun
+from tools import notebooks
 
-FILES = [path for path in rerun.notebook_files() if not rerun.missing_package(path)]
+FILES = [path for path in notebooks.find() if not notebooks.missing_package(path)]
 CALL = re.compile(r'\b(predict|decide|reveal)\("([^"]+)"')
 
 
@@ -348,19 +348,19 @@ def test_set_but_empty_keeps_nothing(monkeypatch, shown, tmp_path):
 
 def test_the_usual_place_is_the_learners_own_folder(monkeypatch):
     monkeypatch.delenv("AB_PREDICTIONS")
-    assert predictions.place() == rerun.ROOT / "my" / "predictions.json"
+    assert predictions.place() == notebooks.ROOT / "my" / "predictions.json"
     monkeypatch.setenv("AB_PREDICTIONS", "~/mine.json")
     assert predictions.place() == Path.home() / "mine.json"
     monkeypatch.setenv("AB_PREDICTIONS", "")
     assert predictions.place() is None
-    assert "/my/" in (rerun.ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert "/my/" in (notebooks.ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
 def test_the_suite_and_every_program_keep_away_from_it(tmp_path):
     assert "predictions-" in os.environ["AB_PREDICTIONS"]
     cell = nbformat.v4.new_code_cell("import os\nprint(repr(os.environ['AB_PREDICTIONS']))")
     notebook = nbformat.v4.new_notebook(cells=[cell])
-    rerun.execute(notebook, tmp_path)
+    notebooks.execute(notebook, tmp_path)
     assert notebook.cells[0].outputs[0].text == "''\n"
 
 

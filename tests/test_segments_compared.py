@@ -18,7 +18,7 @@ from scipy import stats
 from helpers import data, heterogeneity, segments, words
 from tests.guards import caught, run_in_process, share
 from tests.test_rerun_log import PLACES, make, save, shipped
-from tools import rerun
+from tools import notebooks
 
 # The envelope: decisions are kept, marked by the truth, and stay once it is open
 
@@ -232,7 +232,7 @@ def test_replays_are_what_the_generator_does(generated, shipped_se, guard):
 
 def guard_replay_table(replay, se):
     """These replays are notebook 06's: its stored table has their errors, to the digit."""
-    path = next(path for path in rerun.notebook_files() if path.name.startswith("06"))
+    path = next(path for path in notebooks.find() if path.name.startswith("06"))
     cells = nbformat.read(path, as_version=4).cells
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     texts = [o["data"]["text/html"] for o in outputs if "text/html" in o.get("data", {})]

@@ -1,4 +1,7 @@
-"""The decks of `make slides`: one file each, no network, answers behind questions. Beside each check stands a fault."""
+"""The decks of `make slides`: one file each, no network, answers behind questions.
+
+Beside each check stands a fault.
+"""
 
 import hashlib
 import json
@@ -12,15 +15,15 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools import rerun, slides
+from tools import notebooks, slides
 
-NAMES = [path.stem for path in rerun.notebook_files()]
+NAMES = [path.stem for path in notebooks.find()]
 each_notebook = pytest.mark.parametrize("name", NAMES)
 
 
 @cache
 def stored(name):
-    return nbformat.read(slides.ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    return nbformat.read(notebooks.ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
 
 
 @cache
@@ -37,7 +40,10 @@ def outputs(notebook):
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9Q"
+    "DwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 def code(source, *said, **more):
@@ -101,7 +107,10 @@ REMOTE = {
 
 
 def requests(html):
-    """All that would make a browser ask for something beyond the file; a link that one must click does not."""
+    """All that would make a browser ask for something beyond the file.
+
+    A link that one must click does not.
+    """
     page, found = soup(html), []
     for element in page.find_all(True):
         for name in ASKS & element.attrs.keys():
@@ -152,7 +161,10 @@ def test_a_link_to_click_is_no_request():
 
 
 def formulas(notebook):
-    """Formulas in prose or in what is shown as prose: decks come without MathJax, which is larger than all of them."""
+    """Formulas in prose or in what is shown as prose.
+
+    Decks come without MathJax, which is larger than all of them.
+    """
     shown = [
         output.data["text/markdown"]
         for output in outputs(notebook)
@@ -189,16 +201,19 @@ def test_a_dollar_stays_a_dollar():
 
 
 def test_reveal_is_the_published_one():
-    """The sums of dist/reveal.js and dist/reveal.css in the npm package 4.6.1; inside they say 4.6.0 and 4.5.0."""
+    """The sums of dist/reveal.js and dist/reveal.css in the npm package 4.6.1.
+
+    Inside they say 4.6.0 and 4.5.0.
+    """
     sums = {
         "reveal.js": "73d4b64d59eded6de6a49500e7b709eb8d92c0d1d88d911319ce551c31341e9f",
         "reveal.css": "fa4713396db8274bc0f1def50767464b6d98e61f4f83d17f4de6417210b25901",
     }
-    files = {name: (slides.ROOT / "tools/deck" / name).read_bytes() for name in sums}
+    files = {name: (notebooks.ROOT / "tools/deck" / name).read_bytes() for name in sums}
     assert {name: hashlib.sha256(content).hexdigest() for name, content in files.items()} == sums
-    assert "Permission is hereby granted" in (slides.ROOT / "tools/deck/LICENSE.reveal").read_text(
-        "utf-8"
-    )
+    assert "Permission is hereby granted" in (
+        notebooks.ROOT / "tools/deck/LICENSE.reveal"
+    ).read_text("utf-8")
 
 
 # What is in a deck
@@ -209,7 +224,10 @@ def plain(words):
 
 
 def missing(notebook, html):
-    """Headings in their order, figures with their texts, and tables: what the notebook shows and the deck does not."""
+    """What the notebook shows and the deck does not.
+
+    Headings in their order, figures with their texts, and tables.
+    """
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     headings = [plain(title) for title in re.findall(r"^#{1,3} (.+)", prose, flags=re.MULTILINE)]
     there = [plain(heading.get_text()) for heading in soup(html).find_all(["h1", "h2", "h3"])]
@@ -218,7 +236,8 @@ def missing(notebook, html):
         (image["src"].partition(",")[2], image["alt"]) for image in soup(html).find_all("img")
     }
     for output in outputs(notebook):
-        if png := output.get("data", {}).get("image/png"):
+        png = output.get("data", {}).get("image/png")
+        if png:
             alt = output.metadata["image/png"]["alt"]
             found += [] if alt and (png.replace("\n", ""), alt) in images else [f"figure {alt}"]
     tables = sum(
@@ -333,7 +352,10 @@ def test_links_lead_from_deck_to_deck():
 
 
 def early_answers(notebook, html):
-    """Predictions that do not stand alone: no cell beside them but the one that takes the numbers, the rest later."""
+    """Predictions that do not stand alone.
+
+    No cell may stand beside them but the one that takes the numbers; the rest comes later.
+    """
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     asked = sum(len(slides.PREDICT.findall(source)) for source in prose)
     sections = soup(html).select("section > section")
@@ -416,7 +438,10 @@ def test_an_open_answer_is_caught(old, new, fault):
 
 
 def tag_faults(tag, notebook):
-    """A tag for every cell, the first cell a slide, and the same tags again the next time, stored ones or none."""
+    """A tag for every cell, the first cell a slide, and the same tags again the next time.
+
+    Whether the notebook has stored ones or none.
+    """
     once = nbformat.from_dict(notebook)
     tag(once)
     twice = nbformat.from_dict(once)
@@ -552,8 +577,8 @@ def quick(monkeypatch):
 def test_a_folder_that_cannot_be_made(quick, tmp_path, capsys):
     (tmp_path / "slides").write_text("a file", encoding="utf-8")
     assert slides.main(["02"], tmp_path / "slides") == 2
-    said = f"tools.slides: Cannot write to {tmp_path / 'slides'} (a file has that name). Move it away. Nothing was"
-    assert capsys.readouterr().err.startswith(said)
+    said = f"Cannot write to {tmp_path / 'slides'} (a file has that name). Move it away."
+    assert capsys.readouterr().err.startswith(f"tools.slides: {said} Nothing was")
     assert [path.name for path in tmp_path.iterdir()] == ["slides"]
     assert slides.main(["02"], tmp_path / "slides/deep") == 2
     assert "slides/deep (Not a directory)." in capsys.readouterr().err
@@ -566,8 +591,9 @@ def test_a_deck_that_cannot_be_replaced_leaves_the_others(quick, tmp_path, capsy
         if name != "03_t_test":
             (out / f"{name}.html").write_text("old", encoding="utf-8")
     assert slides.main([], out) == 2
-    said = f"tools.slides: Cannot write to {out / '03_t_test.html'} (a folder has that name). Move it away. Nothing was"
-    assert capsys.readouterr().err.startswith(said)
+    place = out / "03_t_test.html"
+    said = f"Cannot write to {place} (a folder has that name). Move it away."
+    assert capsys.readouterr().err.startswith(f"tools.slides: {said} Nothing was")
     assert {path.read_text("utf-8") for path in out.iterdir() if path.is_file()} == {"old"}
     assert [path.name for path in tmp_path.iterdir()] == ["slides"]
 
@@ -581,12 +607,13 @@ def test_two_notebooks_with_one_name_are_refused(quick, tmp_path, monkeypatch, c
         str(tmp_path / folder / "group/01_small.ipynb") for folder in ("autumn", "spring")
     )
     assert slides.main([one, other], tmp_path / "slides") == 2
-    said = f"tools.slides: {one} and {other} would both be group-01_small.html. Rename the folder of one. Nothing was"
+    both = f"{one} and {other} would both be group-01_small.html."
+    said = f"tools.slides: {both} Rename the folder of one. Nothing was"
     assert capsys.readouterr().err.startswith(said) and not (tmp_path / "slides").exists()
     again = [
         "3",
         "03_t_test",
-        str(rerun.ROOT / "notebooks/03_t_test.ipynb"),
+        str(notebooks.ROOT / "notebooks/03_t_test.ipynb"),
         one,
         "~/autumn/group/01_small.ipynb",
     ]
@@ -602,9 +629,12 @@ CHROMIUM = next(
 )
 WALK = """<script>
 addEventListener("load", () => setTimeout(() => {
-  const heading = document.querySelector("section.present h1"), box = heading?.getBoundingClientRect();
+  const heading = document.querySelector("section.present h1");
+  const box = heading?.getBoundingClientRect();
   const seen = box && document.elementFromPoint(box.left + 5, box.top + box.height / 2) === heading;
-  const report = { ready: Reveal.isReady(), slides: Reveal.getTotalSlides(), seen, high: [], wide: [] };
+  const report = { ready: Reveal.isReady(), slides: Reveal.getTotalSlides(), seen };
+  report.high = [];
+  report.wide = [];
   report.asked = performance.getEntriesByType("resource").map(entry => entry.name);
   for (let number = 1; number <= report.slides; number++, Reveal.next()) {
     const slide = Reveal.getCurrentSlide();

@@ -1,7 +1,10 @@
-"""Notebook 10 at a million rows and more, in one table, row by row: python -m tools.bench_scale [1e6 1e7 1e8]
+"""Notebook 10 at a million rows and more, in one table, row by row as they are measured.
 
-The notebook itself writes each log; then the contenders take turns on it, every one in processes of its own and with
-two threads. Exits with 1 when a target is missed or a contender fails, and with 2 when something given cannot be used.
+  python -m tools.bench_scale [1e6 1e7 1e8]
+
+The notebook itself writes each log; then the contenders take turns on it, every one in processes of
+its own and with two threads. Exits with 1 when a target is missed or a contender fails, and with 2
+when something given cannot be used.
 """
 
 import argparse
@@ -25,33 +28,30 @@ from typing import NamedTuple, NoReturn
 # A child's peak begins at that of its parent: the contenders import their libraries themselves.
 
 ROOT = Path(__file__).resolve().parents[1]
-SIZES, JUDGED = [10**6, 10**7, 10**8], 10**7  # rows; targets are judged from JUDGED on
+SIZES = [10**6, 10**7, 10**8]  # rows
+JUDGED = 10**7  # targets are judged from here on
 LARGE = 10**8  # from here on pandas has one turn of two calls; Spark always has one, of four
 TURNS, CALLS, THREADS = 5, 5, 2
 BYTES_A_ROW = 13  # of disk, with something to spare
 
-NOTEBOOK, SCAN, SCAN_MORE, IBIS = (
-    "notebook 10",
-    "bare scan",
-    "bare scan with before",
-    "Ibis on DuckDB",
-)
-CUPED, COMPARE, PANDAS, SPARK = (
-    "Ibis on DuckDB with before",
-    "compare_segments with before",
-    "pandas",
-    "Spark",
-)
+NOTEBOOK = "notebook 10"
+SCAN = "bare scan"
+SCAN_MORE = "bare scan with before"
+IBIS = "Ibis on DuckDB"
+CUPED = "Ibis on DuckDB with before"
+COMPARE = "compare_segments with before"
+PANDAS = "pandas"
+SPARK = "Spark"
 FLOORS = {IBIS: SCAN, CUPED: SCAN_MORE, COMPARE: SCAN_MORE}
 Call = Callable[[], object]
 
 
 class Measured(NamedTuple):
-    """Seconds of the best call and of the first (nan: out of memory), peak in MiB (nan: not measured)."""
+    """What was measured of a contender."""
 
-    seconds: float
-    first: float = math.nan
-    peak: float = math.nan
+    seconds: float  # of the best call; nan: out of memory
+    first: float = math.nan  # seconds of the first call
+    peak: float = math.nan  # in MiB; nan: not measured
     apart: float = math.nan  # the largest relative difference between Spark's numbers and DuckDB's
 
 
@@ -71,13 +71,15 @@ Results = dict[int, dict[str, Measured]]
 
 
 def notebook(folder: Path, rows: int) -> None:
-    """Run the code cells of notebook 10, one after the other in this process; what they show goes nowhere."""
-    import nbformat
+    """Run the code cells of notebook 10, one after the other in this process.
 
-    from tools import rerun
+    What they show goes nowhere.
+    """
+    from tools import notebooks
 
-    book = nbformat.read(next((ROOT / "notebooks").glob("10_*.ipynb")), as_version=4)
-    rerun.set_knobs(book, {"rows": rows, "folder": str(folder)})
+    (path,) = (path for path in notebooks.find() if path.name.startswith("10"))
+    book = notebooks.read(path)
+    notebooks.set_knobs(book, {"rows": rows, "folder": str(folder)})
     names = {"__name__": "__main__"}
     with contextlib.redirect_stdout(io.StringIO()):
         for cell in book.cells:
@@ -86,7 +88,10 @@ def notebook(folder: Path, rows: int) -> None:
 
 
 def scan(folder: Path, more: str = "") -> Call:
-    """Every value is decoded, none is grouped. strlen: to compare the texts would take longer than to read them."""
+    """Every value is decoded, none is grouped.
+
+    strlen: to compare the texts would take longer than to read them.
+    """
     import duckdb
 
     connection = duckdb.connect(config={"threads": THREADS})
@@ -95,6 +100,7 @@ def scan(folder: Path, more: str = "") -> Call:
 
 
 def by_ibis(folder: Path, covariate: str | None = None, whole: bool = False) -> Call:
+    """The sums of helpers.scale on DuckDB, or (whole) the table of segments made of them."""
     import ibis
 
     from helpers import scale
@@ -106,19 +112,22 @@ def by_ibis(folder: Path, covariate: str | None = None, whole: bool = False) -> 
 
 
 def by_pandas(folder: Path) -> Call:
+    """The log read into memory, then counts, means and variances by segment and arm."""
     import pandas as pd
     import pyarrow as pa
 
     pa.set_cpu_count(THREADS)
     columns = ["segment", "group", "outcome"]
-    return lambda: (
-        pd.read_parquet(folder, columns=columns)
-        .groupby(columns[:2])
-        .outcome.agg(["count", "mean", "var"])
-    )
+
+    def call() -> pd.DataFrame:
+        log = pd.read_parquet(folder, columns=columns)
+        return log.groupby(columns[:2]).outcome.agg(["count", "mean", "var"])
+
+    return call
 
 
 def by_spark(folder: Path, covariate: str | None = None) -> Call:
+    """The sums of helpers.scale on Spark."""
     import ibis
     from pyspark.sql import SparkSession
 
@@ -152,9 +161,8 @@ def peak() -> float:
         return math.nan
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        2**20 if sys.platform == "darwin" else 2**10
-    )
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def peak_of_java() -> float:
@@ -168,20 +176,25 @@ def peak_of_java() -> float:
 
 
 def apart(folder: Path) -> float:
-    """The largest relative difference between Spark's numbers and DuckDB's, with the covariate and without."""
+    """The largest relative difference between Spark's numbers and DuckDB's.
+
+    With the covariate and without.
+    """
+    keys = ["segment", "group"]
     largest = 0.0
     for covariate in (None, "before"):
-        calls = by_spark(folder, covariate), by_ibis(folder, covariate)
-        theirs, ours = (
-            call().set_index(["segment", "group"]).sort_index().astype(float) for call in calls
-        )
+        theirs = by_spark(folder, covariate)().set_index(keys).sort_index().astype(float)
+        ours = by_ibis(folder, covariate)().set_index(keys).sort_index().astype(float)
         differences = (theirs - ours).abs() / ours.abs().where(ours != 0, 1)
         largest = max(largest, float(differences.fillna(math.inf).to_numpy().max()))
     return largest
 
 
 def work(name: str, folder: str, rows: str, calls: str) -> None:
-    """The other end of `measure`: call once, or several times and for a second, the first of them to warm up."""
+    """The other end of `measure`: call once, or several times and for a second.
+
+    The first of several calls is to warm up.
+    """
     log = Path(folder)
     call = partial(notebook, log, int(rows)) if name == NOTEBOOK else CONTENDERS[name](log)
     times: list[float] = []
@@ -196,17 +209,9 @@ def work(name: str, folder: str, rows: str, calls: str) -> None:
 
 
 def measure(name: str, folder: Path, rows: int, calls: int) -> Measured:
-    """Run a contender in a new process."""
-    command = [
-        sys.executable,
-        "-m",
-        "tools.bench_scale",
-        "--work",
-        name,
-        str(folder),
-        str(rows),
-        str(calls),
-    ]
+    """Run a contender in a new process. Exits where it fails; only pandas may run out of memory."""
+    command = [sys.executable, "-m", "tools.bench_scale", "--work", name]
+    command += [str(folder), str(rows), str(calls)]
     environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, capture_output=True, text=True, env=environment, cwd=folder.parent
@@ -214,25 +219,27 @@ def measure(name: str, folder: Path, rows: int, calls: int) -> Measured:
     if name == PANDAS and (done.returncode == -9 or "MemoryError" in done.stderr):
         return Measured(math.nan)
     if done.returncode:
-        sys.exit(
-            f"bench_scale: {name} failed at {rows:,} rows. {(done.stderr.splitlines() or ['No message.'])[-1]}"
-        )
+        said = done.stderr.splitlines() or ["No message."]
+        sys.exit(f"bench_scale: {name} failed at {rows:,} rows. {said[-1]}")
     return Measured(*json.loads(done.stdout.splitlines()[-1]))
 
 
 def measurements(folder: Path, rows: int, with_spark: bool) -> Iterator[tuple[str, Measured]]:
     """The notebook, which writes the log; then everybody else on that log, in turns."""
     yield NOTEBOOK, measure(NOTEBOOK, folder, rows, 1)
+    turns = dict.fromkeys(CONTENDERS, TURNS)
+    calls = dict.fromkeys(CONTENDERS, CALLS)
+    turns[SPARK], calls[SPARK] = (1 if with_spark else 0), 4
+    if rows >= LARGE:
+        turns[PANDAS], calls[PANDAS] = 1, 2
     found: dict[str, Measured] = {}
     for turn in range(TURNS):
         for name in CONTENDERS:
-            slow = name == SPARK or (name == PANDAS and rows >= LARGE)
-            if (turn == 0 or not slow) and (name != SPARK or with_spark):
-                new = measure(name, folder, rows, 4 if name == SPARK else 2 if slow else CALLS)
+            if turn < turns[name]:
+                new = measure(name, folder, rows, calls[name])
                 old = found.get(name, new)
-                found[name] = new._replace(
-                    seconds=min(old.seconds, new.seconds), peak=max(old.peak, new.peak)
-                )
+                seconds = min(old.seconds, new.seconds)
+                found[name] = new._replace(seconds=seconds, peak=max(old.peak, new.peak))
     yield from found.items()
 
 
@@ -242,63 +249,92 @@ def three(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
+    """Seconds as they are printed."""
     return "out of memory" if math.isnan(seconds) else f"{three(seconds)} s"
 
 
 def mib(number: float) -> str:
+    """MiB as they are printed."""
     return "not measured" if math.isnan(number) else f"{number:,.0f} MiB"
 
 
 def peak_of_ibis(here: dict[str, Measured]) -> float:
+    """The largest peak of all that Ibis is asked for, in MiB."""
     return max(here[name].peak for name in FLOORS)
+
+
+class Verdict(NamedTuple):
+    """What follows the measurements in a line of the table; met is None where nothing is judged."""
+
+    ratio: str = "-"
+    target: str = "-"
+    met: bool | None = None
+
+
+def judged(number: float, text: str, target: str, met: bool, judge: bool) -> Verdict:
+    """The verdict on a number (nan: not measured), or without `judge` the number alone."""
+    if math.isnan(number):
+        return Verdict()
+    if not judge:
+        return Verdict(text.format(number))
+    return Verdict(text.format(number), target, met)
+
+
+def verdict_of(here: dict[str, Measured], name: str, large: bool) -> Verdict:
+    """A contender against what it must be compared with, among the measurements of one size."""
+    mine = here[name]
+    if name in FLOORS:
+        ratio = mine.seconds / here[FLOORS[name]].seconds
+        judge = large and name != COMPARE
+        return judged(ratio, "{:.2f} x the scan", "3 x at most", ratio <= 3, judge)
+    if name == PANDAS:
+        ratio = mine.seconds / here[IBIS].seconds
+        return judged(ratio, "{:.1f} x Ibis", "5 x or more", ratio >= 5, large)
+    if name == SPARK:
+        met = mine.apart <= 1e-9
+        return judged(mine.apart, "{:.0e} from DuckDB", "1e-9 at most", met, True)
+    return Verdict()
+
+
+def growth_of_time(results: Results, n: int, name: str) -> Iterator[Row]:
+    """A line for the time at n rows against a tenth of them."""
+    tenth = n // 10
+    if name in (IBIS, CUPED) and tenth >= JUDGED and tenth in results:
+        ratio = results[n][name].seconds / results[tenth][name].seconds
+        verdict = judged(ratio, "{:.1f} x the time", "12 x at most", ratio <= 12, True)
+        yield Row(f"{n:,} rows: {name}, against {tenth:,}", "-", "-", "-", *verdict)
+
+
+def growth_of_peak(results: Results, n: int, name: str) -> Iterator[Row]:
+    """A line for the peak at n rows against the smallest log: it is to stay flat."""
+    least = min((size for size in results if size >= SIZES[0]), default=n)
+    if n < JUDGED or n <= least:
+        return
+    if name == NOTEBOOK:
+        what, target = NOTEBOOK, "1.5 x at most"
+        new, old = results[n][NOTEBOOK].peak, results[least][NOTEBOOK].peak
+        met = new <= 1.5 * old
+    elif name == COMPARE:  # the last of those on Ibis
+        what, target = IBIS, "1.5 x or +150 MiB"
+        new, old = peak_of_ibis(results[n]), peak_of_ibis(results[least])
+        met = new <= max(1.5 * old, old + 150)
+    else:
+        return
+    verdict = judged(new / old, "{:.2f} x the peak", target, met, True)
+    yield Row(f"{n:,} rows: {what}, against {least:,}", "-", "-", mib(new), *verdict)
 
 
 def rows_of(results: Results, n: int, name: str) -> Iterator[Row]:
     """The lines for one contender at n rows, with its targets."""
-    here, mine = results[n], results[n][name]
-
-    def judged(number: float, ratio: str, target: str, met: bool, least: float = JUDGED) -> tuple:
-        if math.isnan(number):
-            return "-", "-", None
-        return (
-            (ratio.format(number), target, met) if n >= least else (ratio.format(number), "-", None)
-        )
-
-    what, verdict = f"{n:,} rows: {name}", ()
-    if name in FLOORS:
-        x = mine.seconds / here[FLOORS[name]].seconds
-        least = math.inf if name == COMPARE else JUDGED
-        verdict = judged(x, "{:.2f} x the scan", "3 x at most", x <= 3, least)
-    elif name == PANDAS:
-        x = mine.seconds / here[IBIS].seconds
-        verdict = judged(x, "{:.1f} x Ibis", "5 x or more", x >= 5)
-    elif name == SPARK:
+    mine = results[n][name]
+    what = f"{n:,} rows: {name}"
+    if name == SPARK:
         what += f" (first call {mine.first:.1f} s; peak of Java)"
-        verdict = judged(mine.apart, "{:.0e} from DuckDB", "1e-9 at most", mine.apart <= 1e-9, 0)
     speed = "-" if math.isnan(mine.seconds) else three(n / mine.seconds / 1e6)
+    verdict = verdict_of(results[n], name, n >= JUDGED)
     yield Row(what, duration(mine.seconds), speed, mib(mine.peak), *verdict)
-
-    if name in (IBIS, CUPED) and n // 10 >= JUDGED and n // 10 in results:
-        x = mine.seconds / results[n // 10][name].seconds
-        growth = judged(x, "{:.1f} x the time", "12 x at most", x <= 12)
-        yield Row(f"{what}, against {n // 10:,}", "-", "-", "-", *growth)
-    least = min((size for size in results if size >= SIZES[0]), default=n)
-    if name in (NOTEBOOK, COMPARE) and n >= JUDGED and n > least:
-        ibis = name == COMPARE
-        new, old = (
-            peak_of_ibis(found) if ibis else found[name].peak for found in (here, results[least])
-        )
-        flat = judged(new / old, "{:.2f} x the peak", "1.5 x at most", new <= 1.5 * old)
-        if ibis:
-            flat = judged(
-                new / old,
-                "{:.2f} x the peak",
-                "1.5 x or +150 MiB",
-                new <= max(1.5 * old, old + 150),
-            )
-        yield Row(
-            f"{n:,} rows: {IBIS if ibis else name}, against {least:,}", "-", "-", mib(new), *flat
-        )
+    yield from growth_of_time(results, n, name)
+    yield from growth_of_peak(results, n, name)
 
 
 def markdown(results: Results, no_spark: str) -> str:
@@ -309,80 +345,94 @@ def markdown(results: Results, no_spark: str) -> str:
         names = (SCAN, IBIS, CUPED, PANDAS, SPARK)
         times = [duration(here[name].seconds) if name in here else no_spark for name in names]
         peaks = [mib(peak_of_ibis(here)), mib(here[PANDAS].peak)]
-        lines.append(
-            [f"{n:,}", *times, *peaks, duration(here[NOTEBOOK].seconds), mib(here[NOTEBOOK].peak)]
-        )
+        whole = [duration(here[NOTEBOOK].seconds), mib(here[NOTEBOOK].peak)]
+        lines.append([f"{n:,}", *times, *peaks, *whole])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 class Parser(argparse.ArgumentParser):
+    """One that refuses in a line."""
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"bench_scale: {message}\n")
 
 
 def size(text: str) -> int:
+    """A number of rows as it was typed, such as 1e6."""
     with contextlib.suppress(ValueError):
-        if (number := float(text)).is_integer() and 20_000 <= number <= 10**10:
+        number = float(text)
+        if number.is_integer() and 20_000 <= number <= 10**10:
             return int(number)
     raise argparse.ArgumentTypeError(
         f"{text} cannot be used; give whole numbers from 2e4 to 1e10, such as 1e6"
     )
 
 
+def new_folder(parser: Parser, folder: Path) -> Path:
+    """The folder for the logs, made; exits where it cannot be used or holds something."""
+    where = folder.resolve()
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--folder {where} cannot be used ({error.strerror})")
+    if any(where.iterdir()):
+        parser.error(f"--folder {where} is not empty; name a new one")
+    return where
+
+
 def options(arguments: list[str] | None) -> argparse.Namespace:
     """What was typed; exits with 2 and one line where it cannot be used."""
-    parser = Parser(
-        prog="bench_scale.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "rows", nargs="*", type=size, default=SIZES, help="sizes of the log (default: 1e6 1e7 1e8)"
-    )
-    parser.add_argument(
-        "--folder", type=Path, help="keep the logs here (default: a temporary folder each)"
-    )
+    parser = Parser(prog="python -m tools.bench_scale", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    sizes = "sizes of the log (default: 1e6 1e7 1e8)"
+    parser.add_argument("rows", nargs="*", type=size, default=SIZES, help=sizes)
+    keep = "keep the logs here (default: a temporary folder each)"
+    parser.add_argument("--folder", type=Path, help=keep)
     parser.add_argument("--no-spark", action="store_true", help="do not ask Spark")
     given = parser.parse_args(arguments)
     given.rows = sorted(set(given.rows))
-    where, need = Path(tempfile.gettempdir()), BYTES_A_ROW * max(given.rows)
     if given.folder:
-        where, need = given.folder.resolve(), BYTES_A_ROW * sum(given.rows)
-        try:
-            where.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            parser.error(f"--folder {where} cannot be used ({error.strerror})")
-        if any(where.iterdir()):
-            parser.error(f"--folder {where} is not empty; name a new one")
-    if (free := shutil.disk_usage(where).free) < need:
-        parser.error(
-            f"the log needs about {need / 1e9:.2g} GB, {where} has {free / 1e9:.2g} GB free; see --folder"
-        )
+        where = new_folder(parser, given.folder)
+        need = BYTES_A_ROW * sum(given.rows)
+    else:
+        where = Path(tempfile.gettempdir())
+        need = BYTES_A_ROW * max(given.rows)
+    free = shutil.disk_usage(where).free
+    if free < need:
+        there = f"{where} has {free / 1e9:.2g} GB free"
+        parser.error(f"the log needs about {need / 1e9:.2g} GB, {there}; see --folder")
     return given
 
 
 def spark_is_there() -> bool:
-    java = (
-        str(Path(os.environ["JAVA_HOME"]) / "bin" / "java") if "JAVA_HOME" in os.environ else "java"
-    )
+    """Whether pyspark is installed and a Java answers."""
+    if not find_spec("pyspark"):
+        return False
+    java = "java"
+    if "JAVA_HOME" in os.environ:
+        java = str(Path(os.environ["JAVA_HOME"]) / "bin" / "java")
     with contextlib.suppress(OSError):
-        return (
-            bool(find_spec("pyspark"))
-            and not subprocess.run([java, "-version"], capture_output=True).returncode
-        )
+        return subprocess.run([java, "-version"], capture_output=True).returncode == 0
     return False
+
+
+def without_spark(asked: bool) -> str:
+    """What is said in Spark's place in the table; "" when it has one."""
+    if not asked:
+        return "not asked"
+    return "" if spark_is_there() else "not installed"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the tables and return the exit code."""
     given = options(arguments)
-    no_spark = "not asked" if given.no_spark else "" if spark_is_there() else "not installed"
+    no_spark = without_spark(asked=not given.no_spark)
     results: Results = {}
     met = []
+    said = {True: "yes", False: "NO", None: "-"}
     line = "{:<65} {:>13} {:>14} {:>12} {:>18} {:>17}  {}".format
-    print(
-        line("what", "time", "million rows/s", "peak memory", "ratio", "target", "met"), flush=True
-    )
+    titles = ("what", "time", "million rows/s", "peak memory", "ratio", "target", "met")
+    print(line(*titles), flush=True)
     for n in given.rows:
         with tempfile.TemporaryDirectory(prefix="bench_scale_") as workshop:
             folder = (given.folder or Path(workshop)).resolve() / str(n)
@@ -390,12 +440,9 @@ def main(arguments: list[str] | None = None) -> int:
                 results.setdefault(n, {})[name] = found
                 for row in rows_of(results, n, name):
                     met.append(row.met)
-                    print(
-                        line(*row[:-1], {True: "yes", False: "NO", None: "-"}[row.met]), flush=True
-                    )
-    print(
-        f"{met.count(False)} of {len(met) - met.count(None)} targets missed.\n\n{markdown(results, no_spark)}"
-    )
+                    print(line(*row[:-1], said[row.met]), flush=True)
+    print(f"{met.count(False)} of {len(met) - met.count(None)} targets missed.")
+    print(f"\n{markdown(results, no_spark)}")
     return int(False in met)
 
 

@@ -33,14 +33,15 @@ import numpy as np
 from tqdm import tqdm
 
 from helpers import InputError, exercises, is_number, words
-from tools import rerun
+from tools import files, notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP = "segment-aware-ab-testing"  # the folder inside each zip
-FILES = """README.md LICENSE Makefile pyproject.toml requirements.txt environment.yml
+FILES = """README.md LICENSE Makefile pyproject.toml environment.yml
 data/README.md data/ab_test_data.csv data/customers.csv data/customers_with_clusters.csv
-data/make_data.py data/published_experiments.json
-tools/rerun.py tools/requirements-scale.txt tools/one_effect_many_verdicts.png"""
+data/make_data.py data/published_experiments.json tools/__init__.py tools/files.py tools/my.py
+tools/notebooks.py tools/rerun.py tools/locks/requirements.txt tools/locks/scale.txt
+tools/one_effect_many_verdicts.png"""
 # What asks a learner for something, and what stands in such a cell until somebody answers;
 # {} is its name.
 ASKED = re.compile(r'^(check|predict|decide)\(\s*"([^"]+)"', flags=re.MULTILINE)
@@ -191,9 +192,9 @@ def settable(notebook: nbformat.NotebookNode) -> bool:
     if first is None or "parameters" not in first.metadata.get("tags", []):
         return False
     try:
-        rerun.knobs_of(tried)
-        rerun.set_knobs(tried, {"seed": -1})
-        return rerun.knobs_of(tried).get("seed") == -1
+        notebooks.knobs_of(tried)
+        notebooks.set_knobs(tried, {"seed": -1})
+        return notebooks.knobs_of(tried).get("seed") == -1
     except (SyntaxError, ValueError):  # InputError is one of the latter
         return False
 
@@ -204,11 +205,11 @@ def open_notebooks() -> dict[str, nbformat.NotebookNode]:
     Raises InputError for one that cannot be handed out.
     """
     found = {}
-    for path in rerun.notebook_files():
-        notebook, where = rerun.read(path), f"notebooks/{path.name}"
+    for path in notebooks.find():
+        notebook, where = notebooks.read(path), f"notebooks/{path.name}"
+        notebooks.clear_outputs(notebook)
         for cell in notebook.cells:
             if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
                 for name in answered(cell.source):
                     mend = "Put the dots back (...), then try again."
                     raise InputError(f"{name} has an answer in {where}. {mend}")
@@ -219,11 +220,11 @@ def open_notebooks() -> dict[str, nbformat.NotebookNode]:
     return found
 
 
-def titles(notebooks: dict[str, nbformat.NotebookNode]) -> dict[str, str]:
+def titles(books: dict[str, nbformat.NotebookNode]) -> dict[str, str]:
     """The exercises in the order of the course, each with its heading."""
     found, heading = {}, ""
-    for file, notebook in notebooks.items():
-        package = rerun.missing_package(Path(file))
+    for file, notebook in books.items():
+        package = notebooks.missing_package(Path(file))
         if package:
             told = f"{file} is left out of the key: it needs {package} (pip install)."
             print(told, file=sys.stderr)
@@ -242,10 +243,10 @@ def titles(notebooks: dict[str, nbformat.NotebookNode]) -> dict[str, str]:
 def tasks_of(
     students: list[Student],
     asked: Iterable[str],
-    notebooks: dict[str, nbformat.NotebookNode],
+    books: dict[str, nbformat.NotebookNode],
 ) -> list[tuple[str, dict[str, object]]]:
     """What is to be solved, student by student: an exercise, and the knobs as handed out."""
-    handed_out = {file[:2]: rerun.knobs_of(notebook) for file, notebook in notebooks.items()}
+    handed_out = {file[:2]: notebooks.knobs_of(notebook) for file, notebook in books.items()}
     return [
         (exercise, handed_out.get(exercise[:2], {}) | {"seed": student.seed})
         for student in students
@@ -447,10 +448,10 @@ def made_earlier(out: Path) -> dict[str, str]:
 def write_sets(students: list[Student], out: Path) -> None:
     """Write all sets and the key into `out`: everything appears together at the end, or nothing."""
     check_place(out)
-    common, notebooks = common_files(), open_notebooks()
+    common, books = common_files(), open_notebooks()
     shared = packed({f"{TOP}/{name}": content for name, content in common.items()})
-    asked = titles(notebooks)
-    tasks = tasks_of(students, asked, notebooks)
+    asked = titles(books)
+    tasks = tasks_of(students, asked, books)
     nearest = next(folder for folder in out.parents if folder.is_dir())
     steps = {"total": len(tasks) + len(students), "desc": "key and sets", "leave": False}
     with (
@@ -463,7 +464,7 @@ def write_sets(students: list[Student], out: Path) -> None:
         fresh = Path(workshop) / "fresh"
         fresh.mkdir()
         for student in students:
-            (fresh / student.file).write_bytes(set_of(student, notebooks, shared))
+            (fresh / student.file).write_bytes(set_of(student, books, shared))
             bar.update()
         write_key(fresh, students, asked, key)
         (fresh / MADE).write_text(json.dumps(sums(fresh)), encoding="utf-8")
@@ -471,11 +472,11 @@ def write_sets(students: list[Student], out: Path) -> None:
         exchange(fresh, out, aside=Path(workshop) / "old")
 
 
-def set_of(student: Student, notebooks: dict[str, nbformat.NotebookNode], shared: bytes) -> bytes:
+def set_of(student: Student, books: dict[str, nbformat.NotebookNode], shared: bytes) -> bytes:
     """The zip of a student: the notebooks with the seed, put onto the zip that all share."""
     own = {}
-    for name, notebook in notebooks.items():
-        rerun.set_knobs(notebook, {"seed": student.seed})
+    for name, notebook in books.items():
+        notebooks.set_knobs(notebook, {"seed": student.seed})
         own[f"{TOP}/notebooks/{name}"] = nbformat.writes(notebook).encode()
     return packed(own, onto=shared)
 
@@ -513,13 +514,13 @@ def parser() -> argparse.ArgumentParser:
     made.formatter_class = argparse.RawDescriptionHelpFormatter
     made.add_argument("--seeds", metavar="N", help="how many sets, such as 30")
     listed = "a class list in utf-8, one name a line"
-    made.add_argument("--names", metavar="FILE", type=rerun.typed_path, help=listed)
+    made.add_argument("--names", metavar="FILE", type=files.typed_path, help=listed)
     first = "the first seed (default: 1), such as 1000 for the next class"
     made.add_argument("--first", metavar="S", help=first)
     made.add_argument(
         "--out",
         metavar="DIR",
-        type=rerun.typed_path,
+        type=files.typed_path,
         default=ROOT / "class",
         help="the folder (default: class)",
     )

@@ -1,15 +1,19 @@
-"""Render stored notebooks as slides, one HTML file each: python -m tools.slides [03 | 03_t_test | FILE.ipynb ...]
+"""Render stored notebooks as slides, one HTML file each.
 
-Nothing is executed: a deck shows the outputs that the notebook holds. It needs no network, no server and no other file.
-Without a name all notebooks of the course are rendered, into slides/. A notebook from elsewhere (a re-run, your own
-copy) gives a deck named after its folder and itself, such as slides/cluster-3-03_t_test.html.
+  python -m tools.slides [03 | 03_t_test | FILE.ipynb ...]
 
-What a class sees: a heading starts a slide, "Predict, then see." has one to itself, and what would run off a slide goes
-to the next. Left out are set-up, input checks, code that only words or draws, cells that wait for an answer, and the
-line below a figure (it is the figure's alternative text). Tags from the slide menu of JupyterLab win, where every cell
-has one.
+Nothing is executed: a deck shows the outputs that the notebook holds. It needs no network, no
+server and no other file. Without a name all notebooks of the course are rendered, into slides/.
+A notebook from elsewhere (a re-run, your own copy) gives a deck named after its folder and itself,
+such as slides/cluster-3-03_t_test.html.
 
-tools/deck holds the template, the style, and two files of the npm package reveal.js 4.6.1 (MIT), unchanged.
+What a class sees: a heading starts a slide, "Predict, then see." has one to itself, and what would
+run off a slide goes to the next. Left out are set-up, input checks, code that only words or draws,
+cells that wait for an answer, and the line below a figure (it is the figure's alternative text).
+Tags from the slide menu of JupyterLab win, where every cell has one.
+
+tools/deck holds the template, the style, and two files of the npm package reveal.js 4.6.1 (MIT),
+unchanged.
 """
 
 import ast
@@ -19,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
+from itertools import takewhile
 from math import ceil
 from pathlib import Path
 
@@ -30,13 +35,18 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from helpers import InputError
-from tools import rerun
+from tools import notebooks
+from tools.files import put_in_place, typed_path
 
-ROOT = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT = 1280, 720  # a slide, in pixels; the browser scales it to the screen
-# Heights in pixels, at the sizes in deck.css: what a slide holds, the tallest picture, a line of prose, a line of code,
-# a row of a table, the space below each; and how many letters a line of prose holds.
-ROOM, PICTURE, PROSE, CODE, ROW, GAP, LETTERS = 650, 480, 38, 26, 34, 14, 80
+# Heights in pixels, at the sizes in deck.css.
+ROOM = 650  # what a slide holds
+PICTURE = 480  # the tallest picture
+PROSE = 38  # a line of prose
+CODE = 26  # a line of code
+ROW = 34  # a row of a table
+GAP = 14  # the space below each
+LETTERS = 80  # how many letters a line of prose holds
 STRENGTH = ("skip", "-", "subslide", "slide")
 PREDICT = re.compile(r"\*\*(?:Predict|Decide), then see\.\*\*")
 ASIDE = re.compile(r"(words\.say|plots\.show|plots\.use_style|reveal|(\w+\.)?check_\w+)\(")
@@ -60,7 +70,7 @@ def author_hid(cell: NotebookNode) -> bool:
 
 
 def is_aside(statement: ast.stmt) -> bool:
-    """Whether all that a statement does is to word a result, to show a figure, or to refuse bad input."""
+    """Whether a statement does no more than word a result, show a figure, or refuse bad input."""
     if isinstance(statement, ast.If | ast.For):
         return all(map(is_aside, statement.body + statement.orelse))
     if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Tuple | ast.List):
@@ -74,21 +84,25 @@ def shown_code(cell: NotebookNode) -> str:
     """The code for the class: no asides, nothing of folded answers, nothing that the author hid."""
     if author_hid(cell) or "words.answer(" in cell.source:
         return ""
-    tree, left_out = parse(cell.source), set()
+    tree = parse(cell.source)
+    left_out: set[int] = set()
     for node in ast.walk(tree):
         for block in (getattr(node, "body", None), getattr(node, "orelse", None)):
-            asides = [s for s in block if is_aside(s)] if isinstance(block, list) else []
-            if asides and (node is tree or len(asides) < len(block)):
-                left_out |= {number for s in asides for number in range(s.lineno, s.end_lineno + 1)}
-    code = "\n".join(
-        line for number, line in enumerate(cell.source.splitlines(), 1) if number not in left_out
-    )
+            if not isinstance(block, list):
+                continue
+            asides = [statement for statement in block if is_aside(statement)]
+            if node is tree or len(asides) < len(block):  # an inner block may not become empty
+                for statement in asides:
+                    left_out.update(range(statement.lineno, statement.end_lineno + 1))
+    lines = enumerate(cell.source.splitlines(), start=1)
+    code = "\n".join(line for number, line in lines if number not in left_out)
     return re.sub(r"\n{3,}", "\n\n", code).strip()
 
 
 def sections(source: str) -> list[str]:
     """Markdown cut before each heading, so that a heading inside a cell can start a slide too."""
-    parts, fenced = [""], False
+    parts = [""]
+    fenced = False
     for line in source.splitlines(keepends=True):
         fenced ^= line.startswith("```")
         if re.match("#{1,3} ", line) and not fenced:
@@ -99,74 +113,95 @@ def sections(source: str) -> list[str]:
 
 def is_setup(cell: NotebookNode) -> bool:
     """Whether a code cell holds knobs, or imports without any output."""
-    statements = [
-        s
-        for top in parse(cell.source).body
-        for s in (top.body if isinstance(top, ast.Try) else [top])
-    ]
+    if "parameters" in cell.metadata.get("tags", []):
+        return True
+    statements: list[ast.stmt] = []
+    for statement in parse(cell.source).body:
+        statements += statement.body if isinstance(statement, ast.Try) else [statement]
     imports = any(isinstance(statement, ast.Import | ast.ImportFrom) for statement in statements)
-    return "parameters" in cell.metadata.get("tags", []) or (imports and not cell.outputs)
+    return imports and not cell.outputs
+
+
+def names_made(tree: ast.Module) -> set[str]:
+    """The names that the statements of a cell assign or define."""
+    found = set()
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef):
+            found.add(statement.name)
+        elif isinstance(statement, ast.Assign):
+            parts = [part for target in statement.targets for part in ast.walk(target)]
+            found |= {part.id for part in parts if isinstance(part, ast.Name)}
+    return found
+
+
+def dresses(node: ast.AST) -> bool:
+    """Whether a part of the code makes a text, or has to do with plots."""
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Name) and node.id == "plots")
 
 
 def figure_dressing(notebook: NotebookNode) -> set[int]:
-    """Positions of cells right above a figure that only make texts and colours for it: no other code reads them."""
-    found, read, above_figure = set(), set(), False
+    """Positions of cells right above a figure that only make texts and colours for it.
+
+    No other code reads what they make.
+    """
+    found: set[int] = set()
+    read: set[str] = set()  # by the cells below
+    above_figure = False
     for position, cell in reversed(list(enumerate(notebook.cells))):
         if cell.cell_type != "code" or author_hid(cell):
             above_figure = cell.cell_type == "code"
             continue
         tree = parse(cell.source)
         nodes = list(ast.walk(tree))
-        names = [
-            n
-            for s in tree.body
-            if isinstance(s, ast.Assign)
-            for target in s.targets
-            for n in ast.walk(target)
-        ]
-        made = {n.id for n in names if isinstance(n, ast.Name)} | {
-            s.name for s in tree.body if isinstance(s, ast.FunctionDef)
-        }
-        dresses = any(
-            isinstance(n, ast.JoinedStr) or (isinstance(n, ast.Name) and n.id == "plots")
-            for n in nodes
-        )
-        above_figure = above_figure and dresses and not cell.outputs and not made & read
+        made = names_made(tree)
+        dressing = any(map(dresses, nodes)) and not cell.outputs and not made & read
+        above_figure = above_figure and dressing
         if above_figure:
             found.add(position)
-        else:
-            read = (read - made) | {
-                n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-            }
+            continue
+        names = [node for node in nodes if isinstance(node, ast.Name)]
+        read = (read - made) | {name.id for name in names if isinstance(name.ctx, ast.Load)}
     return found
 
 
+def changed(cell: NotebookNode, **parts: object) -> NotebookNode:
+    """A copy of a cell with some parts of it replaced."""
+    return nbformat.from_dict({**cell, **parts})
+
+
+def code_pieces(cell: NotebookNode) -> list[NotebookNode]:
+    """A code cell as it is shown.
+
+    Where it is too high, its code is on one slide, its result on the next.
+    """
+    source = cell.source if is_setup(cell) else shown_code(cell)
+    outputs = [
+        output for output in cell.outputs if not output.get("text", "").startswith("Figure: ")
+    ]
+    piece = changed(cell, source=source, outputs=outputs)
+    if source and outputs and height(piece) > ROOM:
+        return [changed(piece, outputs=[]), changed(piece, source="")]
+    return [piece]
+
+
 def pieces(notebook: NotebookNode) -> Iterator[tuple[int, bool, NotebookNode]]:
-    """What there is to show: the position of a cell, whether to leave it out, and a copy of it made for a slide."""
+    """What there is to show.
+
+    The position of a cell, whether to leave it out, and a copy of it made for a slide.
+    """
     dressing = figure_dressing(notebook)
     for position, cell in enumerate(notebook.cells):
-        parts, out = [nbformat.from_dict(cell)], cell.cell_type == "raw"
         if cell.cell_type == "markdown":
-            parts = [
-                nbformat.from_dict({**cell, "source": source}) for source in sections(cell.source)
-            ]
+            out = False
+            parts = [changed(cell, source=source) for source in sections(cell.source)]
         elif cell.cell_type == "code":
-            [piece] = parts
-            piece.source = cell.source if is_setup(cell) else shown_code(cell)
-            piece.outputs = [
-                output
-                for output in cell.outputs
-                if not output.get("text", "").startswith("Figure: ")
-            ]
-            out = is_setup(cell) or position in dressing or bool(WAITS.search(cell.source))
-            out = out or not (piece.source or piece.outputs)
-            if (
-                piece.source and piece.outputs and height(piece) > ROOM
-            ):  # the code on one slide, the result on the next
-                parts = [
-                    nbformat.from_dict({**piece, **half})
-                    for half in ({"outputs": []}, {"source": ""})
-                ]
+            parts = code_pieces(cell)
+            empty = not (parts[0].source or parts[0].outputs)
+            waits = bool(WAITS.search(cell.source))
+            out = empty or waits or is_setup(cell) or position in dressing
+        else:
+            out = True
+            parts = [changed(cell)]
         for number, piece in enumerate(parts):
             piece.id = f"cell-{position}-{number}"
             yield position, out, piece
@@ -192,9 +227,11 @@ def output_height(output: NotebookNode) -> int:
             raise InputError("a stored picture is no PNG; run all cells and save.")
         width, high = int.from_bytes(header[16:20]), int.from_bytes(header[20:24])
         return min(PICTURE, WIDTH * high // width) + GAP
-    if rows := data.get("text/html", "").count("<tr"):
+    rows = data.get("text/html", "").count("<tr")
+    if rows:
         return ROW * rows + GAP
-    if text := data.get("text/markdown") or data.get("text/html"):
+    text = data.get("text/markdown") or data.get("text/html")
+    if text:
         return prose_height(text)
     return CODE * len(output.get("text", data.get("text/plain", "")).splitlines()) + GAP
 
@@ -203,55 +240,74 @@ def height(piece: NotebookNode) -> int:
     """About how high a piece stands on a slide."""
     if piece.cell_type != "code":
         return prose_height(piece.source)
+    below = sum(map(output_height, piece.outputs))
     lines = len(piece.source.splitlines())
-    return (lines and CODE * lines + 2 * GAP) + sum(map(output_height, piece.outputs))
+    if not lines:
+        return below
+    return CODE * lines + 2 * GAP + below
 
 
 def asks(piece: NotebookNode) -> bool:
-    """Whether a piece asks for a prediction: the question, or the code that takes the class's numbers."""
-    return bool((ASKS if piece.cell_type == "code" else PREDICT).search(piece.source))
+    """Whether a piece asks for a prediction: the question, or the code that takes the numbers."""
+    pattern = ASKS if piece.cell_type == "code" else PREDICT
+    return bool(pattern.search(piece.source))
+
+
+def block_height(shown: list[NotebookNode], position: int) -> int:
+    """About how high a piece stands with what must not be parted from it.
+
+    Text is not parted from the code below it.
+    """
+    block = height(shown[position])
+    if shown[position].cell_type != "markdown":
+        return block
+    below = takewhile(lambda piece: piece.cell_type == "code", shown[position + 1 :])
+    return block + sum(map(height, below))
 
 
 def slide_types(shown: list[NotebookNode]) -> list[str]:
     """For each piece in turn: "slide", "subslide", or "-", which goes on with the slide before it.
 
-    # and ## start a slide, ### a subslide (not when nothing but a heading stands above it). So does a prediction, and
-    what follows it: the answer waits until the teacher goes on. Text stays with the code below it, and what would not
-    fit on a slide starts the next.
+    # and ## start a slide, ### a subslide (not when nothing but a heading stands above it). So does
+    a prediction, and what follows it: the answer waits until the teacher goes on. Text stays with
+    the code below it, and what would not fit on a slide starts the next.
     """
-    types, used, asked, bare = [], 0, False, False
+    types: list[str] = []
+    used = 0  # of the height of the slide before
+    asked = False  # by the piece before
+    bare = False  # whether nothing but a heading stands there
     for position, piece in enumerate(shown):
-        prose, block = piece.cell_type == "markdown", height(piece)
-        for later in shown[position + 1 :]:
-            if not prose or later.cell_type != "code":
-                break
-            block += height(later)
+        prose = piece.cell_type == "markdown"
         heading = re.match("#{1,3} ", piece.source) if prose else None
+        full = used + block_height(shown, position) > ROOM
         if not position or (heading and heading[0] != "### "):
             types.append("slide")
-        elif (heading and not bare) or asked != asks(piece) or used + block > ROOM:
+        elif (heading and not bare) or asked != asks(piece) or full:
             types.append("subslide")
         else:
             types.append("-")
-        used = height(piece) + (used if types[-1] == "-" else 0)
-        asked, bare = asks(piece), bool(heading) and "\n" not in piece.source.strip()
+        if types[-1] != "-":
+            used = 0
+        used += height(piece)
+        asked = asks(piece)
+        bare = bool(heading) and "\n" not in piece.source.strip()
     return types
 
 
 def tag(notebook: NotebookNode) -> None:
-    """Give each cell the slide_type that follows from the notebook; the same again on the next call.
+    """Give each cell the slide_type that follows from the notebook; the next call gives the same.
 
-    A cell in which several slides start has the type of the strongest start, so that other programs cut there too.
+    A cell in which several slides start has the type of the strongest start, so that other programs
+    cut there too.
     """
     kept = [(position, piece) for position, out, piece in pieces(notebook) if not out]
+    types = slide_types([piece for _, piece in kept])
     found = dict.fromkeys(range(len(notebook.cells)), "skip")
-    for (position, _), kind in zip(kept, slide_types([piece for _, piece in kept]), strict=True):
+    for (position, _), kind in zip(kept, types, strict=True):
         found[position] = max(found[position], kind, key=STRENGTH.index)
     for position, cell in enumerate(notebook.cells):
-        cell.metadata["slideshow"] = {
-            **cell.metadata.get("slideshow", {}),
-            "slide_type": found[position],
-        }
+        own = cell.metadata.get("slideshow", {})
+        cell.metadata["slideshow"] = {**own, "slide_type": found[position]}
 
 
 # The deck
@@ -262,22 +318,27 @@ def own_types(notebook: NotebookNode) -> list[str | None]:
 
 
 def plan(notebook: NotebookNode) -> NotebookNode:
-    """The notebook as the class sees it, in the pieces that make the slides; its own tags win, where it has them."""
+    """The notebook as the class sees it, in the pieces that make the slides.
+
+    Its own tags win, where every cell has one.
+    """
     tagged = nbformat.from_dict(notebook)
     tag(tagged)
     derived = own_types(tagged)
-    own = own_types(notebook) if all(own_types(notebook)) else derived
+    own = own_types(notebook)
+    if not all(own):
+        own = derived
     kept = [
         (position, piece)
         for position, _, piece in pieces(notebook)
         if own[position] not in ("skip", "notes")
     ]
-    seen = set()
-    for (position, piece), kind in zip(
-        kept, slide_types([piece for _, piece in kept]), strict=True
-    ):
-        changed = position not in seen and own[position] != derived[position]
-        piece.metadata["slideshow"] = {"slide_type": own[position] if changed else kind}
+    types = slide_types([piece for _, piece in kept])
+    seen: set[int] = set()
+    for (position, piece), kind in zip(kept, types, strict=True):
+        if position not in seen and own[position] != derived[position]:
+            kind = own[position]
+        piece.metadata["slideshow"] = {"slide_type": kind}
         piece.metadata["transient"] = {"remove_source": not piece.source}
         if piece.cell_type == "markdown":  # in slides/ a link leads from deck to deck
             piece.source = re.sub(r"(\]\(\d\d_\w+)\.ipynb\)", r"\1.html)", piece.source)
@@ -288,7 +349,8 @@ def plan(notebook: NotebookNode) -> NotebookNode:
 @cache
 def exporter() -> SlidesExporter:
     """nbconvert's slides with the template of tools/deck."""
-    # nbconvert's own reading of Markdown, less its rules for formulas: there are none, and a $ stays a dollar
+    # nbconvert's own reading of Markdown, less its rules for formulas: there are none, and a $
+    # stays a dollar
     markdown = create_markdown(
         renderer=IPythonRenderer(escape=False, exclude_anchor_links=True),
         plugins=["table", "strikethrough"],
@@ -308,12 +370,15 @@ def exporter() -> SlidesExporter:
 
 
 def render(notebook: NotebookNode) -> str:
-    """The deck of a notebook, one HTML text that asks for nothing else. Raises InputError where outputs are missing."""
-    for number, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), 1):
+    """The deck of a notebook, one HTML text that asks for nothing else.
+
+    Raises InputError where outputs are missing.
+    """
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(cells, start=1):
         if cell.execution_count is None and cell.source.strip():
-            raise InputError(
-                f"code cell {number} was not run; slides show stored outputs, so run all cells and save."
-            )
+            mend = "slides show stored outputs, so run all cells and save"
+            raise InputError(f"code cell {number} was not run; {mend}.")
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     title = re.search(r"^# (.+)", prose, flags=re.MULTILINE)
     resources = {"metadata": {"name": title[1] if title else "Slides"}}
@@ -322,62 +387,74 @@ def render(notebook: NotebookNode) -> str:
 
 def find(name: str) -> tuple[Path, str]:
     """The notebook that a name on the command line means, and the name of its deck."""
-    course = rerun.notebook_files()
+    course = notebooks.find()
     for path in course:
         if name.removesuffix(".ipynb").zfill(2) in (path.name[:2], path.stem):
             return path, f"{path.stem}.html"
-    path = rerun.typed_path(name).resolve()
+    path = typed_path(name).resolve()
     if path.suffix != ".ipynb" or not path.is_file():
         numbers = f"a number from 01 to {course[-1].name[:2]}"
         raise InputError(
             f"{name}: there is no such notebook. Give {numbers}, or the path of an .ipynb file."
         )
-    return path, f"{path.stem}.html" if path in course else f"{path.parent.name}-{path.stem}.html"
+    if path in course:
+        return path, f"{path.stem}.html"
+    return path, f"{path.parent.name}-{path.stem}.html"
 
 
 def deck(path: Path) -> str:
     """The deck of the notebook in a file. Raises InputError where none can be made of it."""
-    notebook = rerun.read(path)
+    notebook = notebooks.read(path)
     try:
         return render(notebook)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except Exception as error:  # whatever nbconvert stumbles over
-        why = (
-            error if isinstance(error, InputError) else f"it cannot be shown as slides ({error!r})."
-        )
-        raise InputError(f"{path}: {why}") from None
+        raise InputError(f"{path}: it cannot be shown as slides ({error!r}).") from None
 
 
-def main(names: list[str], out: Path = ROOT / "slides") -> int:
-    """Write the decks, all or none: 0 when all went well, 2 with a message on stderr when something cannot be used."""
+def find_all(names: list[str]) -> dict[str, Path]:
+    """The notebooks that the names mean, or all of the course, each by the name of its deck.
+
+    Raises InputError for a name that means none, and where two would have one deck.
+    """
+    found: dict[str, Path] = {}
+    for name in names or [path.stem for path in notebooks.find()]:
+        path, file = find(name)
+        earlier = found.setdefault(file, path)
+        if earlier != path:
+            raise InputError(
+                f"{earlier} and {path} would both be {file}. Rename the folder of one."
+            )
+    return found
+
+
+def write(decks: dict[str, str], out: Path) -> None:
+    """Write the decks into a folder, all or none. Raises InputError and OSError where it cannot."""
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfinished-") as workshop:
+        for file, html in decks.items():
+            (Path(workshop) / file).write_text(html, encoding="utf-8")
+        put_in_place(Path(workshop), out)
+
+
+def main(names: list[str], out: Path = notebooks.ROOT / "slides") -> int:
+    """Write the decks: 0 when all went well, 2 with a message on stderr when one cannot be made."""
     if {"-h", "--help"} & set(names):
         print(__doc__)
         return 0
-    found: dict[str, Path] = {}
     try:
-        for name in names or [path.stem for path in rerun.notebook_files()]:
-            path, file = find(name)
-            if (earlier := found.setdefault(file, path)) != path:
-                raise InputError(
-                    f"{earlier} and {path} would both be {file}. Rename the folder of one."
-                )
-        decks = {file: deck(path) for file, path in found.items()}
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfinished-") as workshop:
-            for file, html in decks.items():
-                (Path(workshop) / file).write_text(html, encoding="utf-8")
-            rerun.put_in_place(Path(workshop), out)
+        decks = {file: deck(path) for file, path in find_all(names).items()}
+        write(decks, out)
     except InputError as error:
         print(f"tools.slides: {error} Nothing was written.", file=sys.stderr)
         return 2
     except OSError as error:
-        print(
-            f"tools.slides: Cannot write to {out} ({error.strerror}). Mend that, and try again.",
-            file=sys.stderr,
-        )
+        why = f"Cannot write to {out} ({error.strerror}). Mend that, and try again."
+        print(f"tools.slides: {why}", file=sys.stderr)
         return 2
     print("\n".join(str(out / file) for file in decks))
-    print(
-        "Open one in a browser. Space goes on, F fills the screen, Esc shows all slides, ? lists more keys."
-    )
+    keys = "Space goes on, F fills the screen, Esc shows all slides, ? lists more keys."
+    print(f"Open one in a browser. {keys}")
     return 0
 
 

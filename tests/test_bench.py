@@ -1,0 +1,143 @@
+"""The command behind `make bench`: every target is judged, and a miss is seen.
+
+What it measures is made up here: a suite that measured it would fail on a slow machine.
+"""
+
+import math
+
+import pytest
+
+from helpers import sequential
+from tools import bench, notebooks
+
+FAST = {
+    bench.ours: 0.001,
+    bench.original: 0.3,
+    bench.by_scipy: 0.004,
+    bench.by_scipy_in_batches: 0.003,
+    bench.simulated_power: 0.03,
+    bench.watched_tests: 0.2,
+    bench.near_last_look: 0.003,
+}
+
+
+def measured(monkeypatch, speed=FAST, large_peak=500.0, large_seconds=1.0, notebook_seconds=1.5):
+    """Put numbers in the places of clocks and processes; the imports of a notebook take 1 s."""
+
+    def peak(work, n, *_more):
+        return (large_peak, large_seconds) if n == bench.LARGE else (200.0, 0.1)
+
+    def seconds_of(notebook, _folder):
+        return 1.0 if len(notebook.cells) == 1 else notebook_seconds
+
+    monkeypatch.setattr(bench, "race", lambda _n, *works, **_more: [speed[w] for w in works])
+    monkeypatch.setattr(bench, "peak", peak)
+    monkeypatch.setattr(bench, "seconds_of", seconds_of)
+
+
+def missed(rows) -> list[str]:
+    return [f"{row.what}: {row.target}" for row in rows() if row.met is False]
+
+
+def test_all_is_well_where_all_is_fast(monkeypatch, capsys):
+    measured(monkeypatch)
+    assert bench.main() == 0
+    head, *lines, last = capsys.readouterr().out.splitlines()
+    count = sum(line.endswith("yes") for line in lines)
+    assert head.split() == ["what", "ours", "the", "other", "ratio", "target", "met"]
+    assert last == f"0 of {count} targets missed." and count >= 10
+    for path in notebooks.find():
+        assert sum(line.startswith(f"execute {path.stem} ") for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("slow", "said"),
+    [
+        ({bench.original: 0.09}, "bootstrap n = 20, 5,000 resamples: 100 x faster or more"),
+        ({bench.by_scipy_in_batches: 0.0009}, "resamples: 1 x faster or more"),
+        ({bench.simulated_power: 0.11}, "simulated power, 10,000 runs of n = 40: under 0.1 s"),
+        ({bench.watched_tests: 0.51}, "50 looks, three rules: under 0.5 s of CPU"),
+        ({bench.near_last_look: 0.31}, "a last look just after the one before, drift 0: under 0.3"),
+        ({bench.near_last_look: 0.31}, "a last look just after the one before, drift 2: under 0.3"),
+    ],
+)
+def test_a_slow_function_is_seen(monkeypatch, slow, said):
+    measured(monkeypatch)
+    assert missed(bench.speed_rows) == []
+    measured(monkeypatch, speed=FAST | slow)
+    assert said in "\n".join(missed(bench.speed_rows))
+
+
+def test_memory_beyond_its_limit_is_seen(monkeypatch):
+    measured(monkeypatch, large_peak=1023)
+    assert missed(bench.memory_rows) == []
+    measured(monkeypatch, large_peak=1024)
+    (said,) = missed(bench.memory_rows)
+    assert said.startswith(
+        "peak memory, bootstrap n = 1,000,000 (5,000 resamples, 1 s): under 1,024"
+    )
+    measured(monkeypatch, large_peak=1024, large_seconds=3.0)
+    assert "(500 resamples, 3 s)" in missed(bench.memory_rows)[0]
+
+
+def test_what_cannot_be_measured_is_not_judged(monkeypatch):
+    measured(monkeypatch)
+    monkeypatch.setattr(bench, "peak", lambda *_: (math.nan, 1.0))
+    assert {(row.ours, row.met) for row in bench.memory_rows()} == {("not measured", None)}
+
+
+def test_a_slow_notebook_is_seen(monkeypatch):
+    """Part I as a whole is held to twice its imports, a later notebook to three times its own."""
+    later = [path.stem for path in notebooks.find() if path.stem >= bench.PART_TWO]
+    measured(monkeypatch, notebook_seconds=2.0)
+    assert missed(bench.notebook_rows) == []
+    measured(monkeypatch, notebook_seconds=2.1)
+    assert missed(bench.notebook_rows) == ["execute Part I, 5 notebooks: 2 x as long at most"]
+    measured(monkeypatch, notebook_seconds=3.1)
+    assert [said.split(":")[0] for said in missed(bench.notebook_rows)] == [
+        *(f"execute {name}" for name in later),
+        "execute Part I, 5 notebooks",
+    ]
+
+
+def test_the_exit_code_tells_of_a_miss(monkeypatch, capsys):
+    measured(monkeypatch, large_peak=2000)
+    assert bench.main() == 1
+    assert "\n1 of " in capsys.readouterr().out
+
+
+def test_a_slow_last_look_is_measured(monkeypatch):
+    """Through the true clock: a function that works for a while is seen, whatever the machine."""
+    ticks = iter(range(1000))
+    looks = []
+    monkeypatch.setattr(sequential, "crossing_probabilities", lambda *given: looks.append(given))
+    (best,) = bench.race(2, bench.near_last_look, clock=lambda: next(ticks, 1000))
+    assert looks[:2] == [(bounds, times, 2) for bounds, times in bench.LAST_LOOKS]
+    assert best in (0, 1)
+
+
+def test_the_best_of_several_turns_counts():
+    clock = iter([0, 5, 10, 12, 20, 29, *range(100, 10**7, 50)])
+    calls = []
+
+    def work(n):
+        calls.append(n)
+        end = bench.time.perf_counter() + 0.06
+        while bench.time.perf_counter() < end:
+            pass
+
+    assert bench.race(3, work, clock=lambda: next(clock)) == [2]
+    assert set(calls) == {3} and len(calls) >= 3
+
+
+def test_the_floor_of_a_notebook_is_its_imports():
+    book = bench.nbformat.v4.new_notebook()
+    source = "%matplotlib inline\nimport os\nif os:\n    from pathlib import Path\nx = 1"
+    book.cells = [bench.nbformat.v4.new_code_cell(source), bench.nbformat.v4.new_markdown_cell("a")]
+    (cell,) = bench.floor_of([book, book]).cells
+    assert cell.source.splitlines() == ["import os", "from pathlib import Path"] * 2
+
+
+def test_a_peak_is_that_of_a_process_of_its_own():
+    memory, seconds = bench.peak(bench.imports_only, 0)
+    assert memory > 10 and seconds >= 0

