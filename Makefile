@@ -24,9 +24,10 @@ help:  ## this list
 lab: .venv my  ## open JupyterLab on notebook 01 of your own copy, in my/
 	$(BIN)/jupyter lab $(LAB_FLAGS) --ServerApp.root_dir="$(CURDIR)" my/01_segmentation.ipynb
 
-test: whole .venv  ## check style, then run every notebook and every test
+test: whole .venv  ## check style and types, then run every notebook and every test
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy --no-error-summary
 	$(BIN)/python -m pytest
 
 # A class set (make class) holds neither tests nor the commands for them.

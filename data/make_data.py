@@ -1,7 +1,8 @@
 """Make the two simulated files of the course: python data/make_data.py
 
-The numbers come from NumPy's legacy stream, which is frozen (NEP 19), and only uniform and normal draws, gamma and
-Poisson variates and shuffles are used: the files come out byte for byte the same on every platform and NumPy version.
+The numbers come from NumPy's legacy stream, which is frozen (NEP 19), and only uniform and normal
+draws, gamma and Poisson variates and shuffles are used: the files come out byte for byte the same
+on every platform and NumPy version.
 Spoiler: `EFFECT_BY_AGE` is the planted truth that the later notebooks try to find.
 """
 
@@ -13,7 +14,8 @@ import pandas as pd
 HERE = Path(__file__).parent
 SEED = 42
 
-# Four overlapping groups: (customers, age, income in k$, score) as (mean, sd), then two correlations inside the group.
+# Four overlapping groups: (customers, age, income in k$, score) as (mean, sd), then two
+# correlations inside the group.
 GROUPS = [
     # n, age, income, score, corr(age, income), corr(age, score)
     (55, (25, 6.0), (41, 18), (58, 22), 0.40, -0.35),
@@ -22,9 +24,8 @@ GROUPS = [
     (65, (52, 12.0), (48, 16), (42, 20), -0.35, -0.30),
 ]
 AGE_EDGES = [30, 40]
-EFFECT_BY_AGE = np.array(
-    [0.030, 0.010, -0.010]
-)  # change in conversion rate: under 30, 30 to 39, 40 and over
+# Change in conversion rate: under 30, 30 to 39, 40 and over.
+EFFECT_BY_AGE = np.array([0.030, 0.010, -0.010])
 
 
 def make_customers(seed: int = SEED) -> pd.DataFrame:
@@ -59,7 +60,7 @@ def pick(rng: np.random.RandomState, options: dict[str, float], size: int) -> np
 
 
 def make_log(seed: int = SEED, n: int = 20_000) -> pd.DataFrame:
-    """An experiment log of `n` users in two arms; the effect on conversion depends on the age band."""
+    """An experiment log of `n` users in two arms; the effect on conversion depends on the age."""
     rng = np.random.RandomState(seed)
     age = 18 + np.floor(55 * rng.gamma(2.2, 1 / 6.0, size=n).clip(0, 1)).astype(int)
     country = pick(rng, {"US": 0.46, "DE": 0.26, "BR": 0.17, "JP": 0.09, "NZ": 0.02}, n)

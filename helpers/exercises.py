@@ -11,7 +11,7 @@ from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,8 +42,8 @@ class Exercise(NamedTuple):
     the unit of the answer, says how near another answer may be to get the same words.
     """
 
-    right: object
-    also: object  # the same by another road, for the tests
+    right: Any
+    also: Any  # the same by another road, for the tests
     because: str
     wrong: dict[str, tuple]
     hints: tuple[str, str]  # a nudge, and a bigger one
@@ -78,7 +78,7 @@ def letter_question(
     return Exercise(right, also, because, wrong | others, hints)
 
 
-def check(exercise: str, answer: object = ..., knobs: dict[str, object] | None = None) -> None:
+def check(exercise: str, answer: Any = ..., knobs: dict[str, object] | None = None) -> None:
     """Say whether the answer is right in this run, and why, or what the likely mistake is.
 
     The notebook runs on, whatever the answer. knobs: None takes them from the notebook that calls,
@@ -90,7 +90,7 @@ def check(exercise: str, answer: object = ..., knobs: dict[str, object] | None =
     words.say(says)
 
 
-def judge(exercise: str, answer: object, knobs: dict[str, object]) -> tuple[bool | None, str]:
+def judge(exercise: str, answer: Any, knobs: dict[str, object]) -> tuple[bool | None, str]:
     """What `check` shows, after True or False.
 
     None stands there where nothing can be judged: no answer yet, or none in this run. Raises
@@ -166,7 +166,7 @@ def solve(exercise: str, knobs: dict[str, object]) -> Exercise:
     return find(exercise)(run_of(exercise[:2], knobs))
 
 
-def passes(answer: object, exercise: Exercise) -> bool:
+def passes(answer: Any, exercise: Exercise) -> bool:
     """Whether an answer is right, within the tolerance; one that cannot be read is not."""
     try:
         return bool(gaps(answer, exercise.right).max() <= exercise.tolerance)
@@ -174,7 +174,7 @@ def passes(answer: object, exercise: Exercise) -> bool:
         return False
 
 
-def gaps(answer: object, value: object) -> np.ndarray:
+def gaps(answer: Any, value: Any) -> np.ndarray:
     """How far the numbers of an answer are from a value's, in its unit: one gap a number.
 
     A letter is the same (0) or infinitely far. Raises TypeError, ValueError or OverflowError for
@@ -192,14 +192,14 @@ def gaps(answer: object, value: object) -> np.ndarray:
 
 def _table(number: str) -> ModuleType | None:
     spec = PathFinder.find_spec(f"exercises_{number}", TABLES)
-    if spec is None:
+    if spec is None or spec.loader is None:
         return None
     table = module_from_spec(spec)
     spec.loader.exec_module(table)
     return table
 
 
-def _nearest_mistake(answer: object, found: Exercise) -> tuple[float, str]:
+def _nearest_mistake(answer: Any, found: Exercise) -> tuple[float, str]:
     """How far the nearest of the known mistakes is, and what to say; infinity and "" for none.
 
     A mistake is near within the tolerance and a quarter of its own size, unless it says how near.
@@ -215,7 +215,7 @@ def _nearest_mistake(answer: object, found: Exercise) -> tuple[float, str]:
     return min(near)
 
 
-def _likely_mistake(answer: object, found: Exercise, off: np.ndarray) -> str:
+def _likely_mistake(answer: Any, found: Exercise, off: np.ndarray) -> str:
     """What to say to a wrong answer that is `off` from the right one; "" where nothing fits.
 
     It may be too coarse, which takes away no more than a quarter of the right one, or the nearest

@@ -194,9 +194,10 @@ def _compared(arms: tuple[pd.Series, pd.Series], rate: bool, confidence: float) 
 def _count_testable(table: pd.DataFrame) -> int:
     testable = int(table["lift"].notna().sum())
     if testable < 2:
+        few = f"{words.count(testable, 'segment')} of {len(table)} can be tested"
         raise InputError(
-            f"has {testable} values that can be tested; it needs two, each with two users in both "
-            "arms and some variation.\nChoose another column.",
+            f"allows no comparison: {few}, and it needs two, with two users in each arm and some "
+            "variation.\nChoose another column.",
             "segment",
         )
     return testable

@@ -9,14 +9,15 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from helpers import InputError, exercises, is_number, words
 
 USUAL_FILE = Path(__file__).resolve().parents[1] / "my/predictions.json"
 
 
-def predict(name: str, low: float = ..., high: float = ...) -> None:
-    """Keep your 90 % range for a result that comes later in the notebook.
+def predict(name: str, low: Any = ..., high: Any = ...) -> None:
+    """Keep your 90 % range, two numbers, for a result that comes later in the notebook.
 
     With both dots left in, nothing happens. Kept in the file that AB_PREDICTIONS names, else in
     my/predictions.json; set but empty, it keeps nothing. Once `reveal` has shown the result, the
@@ -31,7 +32,7 @@ def predict(name: str, low: float = ..., high: float = ...) -> None:
         words.say(f"Not kept: give two numbers, the lower one first, {such_as}.")
 
 
-def decide(name: str, decisions: dict[str, str]) -> None:
+def decide(name: str, decisions: dict[str, Any]) -> None:
     """Seal ship, hold or collect more for each segment; kept as by `predict`.
 
     decisions: segment to word, and dots for a segment that is left open. They may be changed until
@@ -96,7 +97,7 @@ def place() -> Path | None:
     return Path(named).expanduser() if named else None
 
 
-def _record(name: str, space: dict, said: object = None, truth: object = None) -> object:
+def _record(name: str, space: dict, said: Any = None, truth: Any = None) -> Any:
     """Keep what was said, or the truth; return what was said.
 
     A fault is told, and the notebook runs on.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from helpers import InputError
-from tests.test_behaviour import caught
+from tests.guards import caught
 from tools.files import nearest_folder, put_in_place, typed_path
 
 

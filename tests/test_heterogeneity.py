@@ -645,7 +645,7 @@ BAD_CALLS = {
         lambda: heterogeneity.decide(
             a_log(True, 1).query("place in ('gain', 'tiny')"), "place", "y"
         ),
-        "segment has 1 values that can be tested",
+        "segment allows no comparison: 1 segment of 2",
         "it needs two",
         "another column",
     ),

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mypy import api
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULE_LIMIT, FUNCTION_LIMIT, HELPERS_LIMIT = 220, 60, 1900
+MODULE_LIMIT, FUNCTION_LIMIT, HELPERS_LIMIT = 220, 30, 1900
 
 
 def read(name):
@@ -495,3 +496,67 @@ def test_machine_paths_are_caught(folder):
     assert machine_paths(f'File "/{folder}/ann/course/x.py", line 3') == [f"/{folder}/"]
     assert machine_paths(f"see {folder}/ann and the {folder}") == []
     assert machine_paths("iVBOR" * 100 + f"/{folder}/" + "w0KGgo" * 100) == []
+
+
+# Pages
+
+
+def dead_links(text, folder):
+    """Relative links of a page in `folder` that lead nowhere."""
+    targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text)
+    return [target for target in targets if not (folder / target).exists()]
+
+
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_of_pages_lead_somewhere(page):
+    assert dead_links(page.read_text(encoding="utf-8"), page.parent) == []
+
+
+def test_a_dead_link_is_caught():
+    text = "see [a](README.md#start), [b](book/none.md) and [c](https://example.org/x)"
+    assert dead_links(text, ROOT) == ["book/none.md"]
+
+
+def first_version(changelog):
+    return re.search(r"^## ([\d.]+)$", changelog, flags=re.MULTILINE)[1]
+
+
+def test_the_changelog_begins_with_the_version_of_the_project():
+    assert first_version("# What\n\n## 2.0.1\n\n## 1.0\n") == "2.0.1"
+    version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
+    assert first_version(read("CHANGELOG.md")) == version
+
+
+# Style
+
+
+def unformatted(source):
+    """Comments by which code leaves ruff's format or rules."""
+    return re.findall(r"#\s*(?:fmt:|yapf:|noqa|ruff:|type:\s*ignore).*", source)
+
+
+SOURCES = [path for folder in ("helpers", "tools", "tests") for path in ROOT.glob(f"{folder}/*.py")]
+
+
+def test_no_code_leaves_the_format():
+    found = {path.name: unformatted(path.read_text(encoding="utf-8")) for path in SOURCES}
+    assert {name: comments for name, comments in found.items() if comments} == {}
+
+
+def test_code_that_leaves_the_format_is_caught():
+    skip = "fmt: " + "skip"
+    assert unformatted(f"x = {{  1: 2 }}  # {skip}\ny = 1  # why: fast") == [f"# {skip}"]
+
+
+def test_wrong_types_in_helpers_are_caught(tmp_path):
+    """The settings of `make test` refuse an untyped function and a number where text is meant."""
+    faulty = tmp_path / "faulty.py"
+    faulty.write_text("def f(x):\n    return x\n\n\ndef g(x: str) -> int:\n    return x\n", "utf-8")
+    settings = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(tmp_path)]
+    said, _, code = api.run([*settings, str(faulty)])
+    assert code == 1
+    assert "Function is missing a type annotation" in said
+    assert 'expected "int"' in said

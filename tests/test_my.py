@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.test_behaviour import caught
+from tests.guards import caught
 from tools import class_sets, my, notebooks
 
 

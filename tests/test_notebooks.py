@@ -6,7 +6,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from helpers import InputError
-from tests.test_behaviour import caught
+from tests.guards import caught
 from tools import bench, class_sets, notebooks, rerun, slides, store_notebooks
 
 # Finding them

@@ -388,10 +388,10 @@ BAD_COMMANDS = {
     "unknown arm": ([*GOOD, "--control", "A"], "--control is 'A'", "'treatment'"),
     "text as outcome": (
         [*LOG, "--segment", "place", "--outcome", "note"],
-        "column note, row 1",
+        "column note, line 2",
         "not a number",
     ),
-    "a user twice": (["--log", "twice.csv", *GOOD[2:]], "column user_id, row 2", "twice"),
+    "a user twice": (["--log", "twice.csv", *GOOD[2:]], "column user_id, line 3", "twice"),
     "share in per cent": (
         [*GOOD, "--control-share", "50"],
         "--control-share is 50.0",
@@ -503,7 +503,7 @@ def test_names_that_look_like_options_are_left_as_they_are(course, tmp_path, cap
     table = make(sizes={"a": 50, "b": 50}).rename(columns={"place": "target_cluster", "y": "worth"})
     path = save(table.assign(worth="worth"), tmp_path / "n_clusters.csv")
     assert rerun.main(["--log", path, "--segment", "target_cluster", "--outcome", "worth"]) == 2
-    assert "n_clusters.csv, column worth, row 1: worth is not a number" in capsys.readouterr().err
+    assert "n_clusters.csv, column worth, line 2: worth is not a number" in capsys.readouterr().err
     assert rerun.main(["--log", path, "--segment", "target_cluster", "--outcome", "seed"]) == 2
     assert (
         "n_clusters.csv lacks 'seed'; its columns are 'target_cluster'" in capsys.readouterr().err

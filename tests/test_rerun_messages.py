@@ -98,7 +98,7 @@ def test_own_file_with_a_fault_is_named(series, capsys):
         str(series / "new"),
     ]
     assert rerun.main(arguments) == 2
-    assert "mine.csv, column Age, row 1" in capsys.readouterr().err
+    assert "mine.csv, column Age, line 2" in capsys.readouterr().err
     assert not (series / "new").exists()
 
 

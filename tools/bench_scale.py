@@ -338,7 +338,7 @@ def rows_of(results: Results, n: int, name: str) -> Iterator[Row]:
 
 
 def markdown(results: Results, no_spark: str) -> str:
-    """The table for the README; no_spark: what is said where Spark was not asked."""
+    """The table for book/large_logs.md; no_spark: what is said where Spark was not asked."""
     titles = ["rows", SCAN, IBIS, "with CUPED", PANDAS, SPARK, f"peak of {IBIS}", "peak of pandas"]
     lines = [[*titles, f"{NOTEBOOK}, all of it", "its peak"], ["---:"] * 10]
     for n, here in results.items():

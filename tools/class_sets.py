@@ -41,7 +41,9 @@ FILES = """README.md LICENSE Makefile pyproject.toml environment.yml
 data/README.md data/ab_test_data.csv data/customers.csv data/customers_with_clusters.csv
 data/make_data.py data/published_experiments.json tools/__init__.py tools/files.py tools/my.py
 tools/notebooks.py tools/rerun.py tools/locks/requirements.txt tools/locks/scale.txt
-tools/one_effect_many_verdicts.png"""
+tools/one_effect_many_verdicts.png
+book/conda_and_windows.md book/own_customers.md book/own_log.md book/large_logs.md"""
+SERIES = re.compile(r"notebooks/\d\d_\w+\.ipynb$")
 # What asks a learner for something, and what stands in such a cell until somebody answers;
 # {} is its name.
 ASKED = re.compile(r'^(check|predict|decide)\(\s*"([^"]+)"', flags=re.MULTILINE)
@@ -168,11 +170,22 @@ def common_files() -> dict[str, bytes]:
             missing = path.relative_to(ROOT).as_posix()
             raise InputError(f"{missing} is missing. Get the course anew, and try again.")
     files = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths}
-    teaching = rb"\n## Teaching\n.+?(?=\n## )"
-    files["README.md"] = NOTE + re.sub(teaching, b"", files["README.md"], flags=re.DOTALL)
+    files["README.md"] = NOTE + readme_for_students(files)
     tables = ROOT.glob("notebooks/exercises/exercises_[0-9][0-9].py")
     files["notebooks/exercises.zip"] = packed({path.name: path.read_bytes() for path in tables})
     return files
+
+
+def readme_for_students(files: dict[str, bytes]) -> bytes:
+    """The README without the part for teachers, and without rows that lead to what a set lacks."""
+    text = re.sub(rb"\n## Teaching\n.+?(?=\n## )", b"", files["README.md"], flags=re.DOTALL)
+    lines = []
+    for line in text.splitlines(keepends=True):
+        leads_to = [target.decode() for target in re.findall(rb"\]\(([^)#:]+)\)", line)]
+        there = all(name in files or SERIES.match(name) for name in leads_to)
+        if there or not line.startswith(b"|"):
+            lines.append(line)
+    return b"".join(lines)
 
 
 def answered(source: str) -> list[str]:

@@ -36,7 +36,6 @@ any number. Both are CSV, in utf-8.
 """
 
 import argparse
-import math
 import sys
 import tempfile
 from pathlib import Path
@@ -116,33 +115,18 @@ def preview(
 def preview_log(
     log_file: str, control_share: float, worth: float | None, seed: int = 42, **roles: str
 ) -> str:
-    """Do the arithmetic of notebook 06 on a log: what to do in each segment, a line each.
+    """What to do in each segment of a log, a line each, as notebook 06 decides.
 
-    roles: segment, outcome, group and control, as for `data.load_log`. worth (unit of the outcome):
-    None is 5 % of the control mean, without its sign. The intervals hold together: 95 % for all
-    segments that can be tested. Raises the InputError that the run would meet.
+    roles: segment, outcome, group and control, as for `data.load_log`; worth as for
+    `heterogeneity.smallest_worth`. Raises the InputError that the run would meet.
     """
     check_seed(seed)
     log = data.load_log(log_file, **roles)
-    table = heterogeneity.compare_segments(log, **roles, control_share=control_share)
-    testable = int(table["lift"].notna().sum())
-    if testable < 2:
-        few = f"{words.count(testable, 'segment')} of {len(table)} can be tested"
-        needs = "a comparison needs two, with two users in each arm and some variation"
-        raise InputError(f"{few}, and {needs}. Choose another --segment.")
-    arm = log.loc[log[roles["group"]] == roles["control"], roles["outcome"]]
-    if worth is None:
-        worth = round(0.05 * abs(float(arm.mean())), 12)
-    words.check_worth(worth)
-    rate = heterogeneity.is_rate(log[roles["outcome"]])
-    if rate and worth >= 1:
-        raise InputError(
-            f"is {worth:g}, but no rate rises by that much: 0.01 is one percentage point.", "worth"
-        )
-    table = heterogeneity.compare_segments(
-        log, **roles, confidence=1 - 0.05 / testable, control_share=control_share
-    )
-    overall = experiment.sample_ratio_p(len(arm), len(log) - len(arm), control_share)
+    outcome, in_control = log[roles["outcome"]], log[roles["group"]] == roles["control"]
+    rate = heterogeneity.is_rate(outcome)
+    worth = heterogeneity.smallest_worth(float(outcome[in_control].mean()), rate, worth)
+    table = heterogeneity.decide(log, **roles, control_share=control_share, worth=worth)
+    overall = experiment.sample_ratio_p(in_control.sum(), (~in_control).sum(), control_share)
     ratios = [("all users", overall), *table["ratio_p"].items()]
     unit = "percentage points" if rate else f"units of {roles['outcome']}"
     decided = decision_lines(table, worth, 100 if rate else 1, unit)
@@ -161,12 +145,14 @@ def ratio_lines(ratios: list[tuple[object, float]], control_share: float) -> lis
 def decision_lines(table: pd.DataFrame, worth: float, scale: float, unit: str) -> list[str]:
     """A line for each segment; the unit is that of what is printed, scale times the outcome's."""
     lines = []
-    for name, lift, low, high in table[["lift", "ci_low", "ci_high"]].mul(scale).itertuples():
-        if math.isnan(lift):
+    numbers = table[["lift", "ci_low", "ci_high"]].mul(scale)
+    for (name, lift, low, high), decision in zip(
+        numbers.itertuples(), table["decision"], strict=True
+    ):
+        if decision == heterogeneity.NOT_TESTABLE:
             lines.append(f"{name}: too few users to test, or no variation")
             continue
         digits = words.digits_apart((low, high), (0.0, scale * worth))
-        decision = words.decision(low, high, scale * worth)
         seen = f"lift {words.number(lift, digits, sign=True)} {unit}"
         interval = words.interval(low, high, digits)
         lines.append(f"{name}: {decision} ({seen}, interval {interval})")
