@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -82,6 +83,67 @@ def test_fieller_covers_below_zero_too():
     outcome, treated = two_arms(50, 50, 5, 10, lift=-10, mean=-10)
     low, high = fieller(outcome, treated)
     assert 0.945 <= share((low <= -1.0) & (high >= -1.0)) <= 0.955
+
+
+# users, sds, control mean, lift: null and not, small and large, 90/10, below zero
+GRID = [
+    (12, 40, 3, 5, 10, 0),
+    (40, 12, 3, 5, 10, 5),
+    (8, 8, 1, 3, 5, 0),
+    (100, 10, 2, 2, 4, -2),
+    (10, 90, 4, 4, -10, -3),
+    (900, 100, 5, 5, 1, 0),
+]
+
+
+def guard_relative_grid(interval):
+    for n_c, n_t, sd_c, sd_t, mean, lift in GRID:
+        runs = 20_000 if n_c + n_t < 500 else 5_000
+        low, high = interval(*two_arms(n_c, n_t, sd_c, sd_t, lift, mean, runs))
+        truth = lift / abs(mean)
+        assert 0.94 <= share((low <= truth) & (truth <= high)) <= 0.957, (n_c, n_t, mean, lift)
+
+
+def test_fieller_covers_over_a_grid():
+    guard_relative_grid(fieller)
+    caught(guard_relative_grid, absolute_over_control_mean)
+
+
+def test_where_control_is_hardly_told_from_zero_fieller_is_careful():
+    """Every unbounded interval holds the truth, so more than 95 % do."""
+    for mean in (2, -2):
+        low, high = fieller(*two_arms(20, 20, 5, 5, lift=1, mean=mean))
+        assert 0.5 <= share(np.isinf(low)) <= 0.65
+        assert 0.95 <= share((low <= 0.5) & (high >= 0.5)) <= 0.985
+
+
+def guard_relative_rates(interval):
+    """Exact coverage of the relative interval for rates: a sum over all counts that may come."""
+    for n_c, n_t, rate, relative in ((100, 100, 0.1, 0.5), (270, 30, 0.1, 0), (60, 60, 0.5, 0.2)):
+        chances = [
+            stats.binom.pmf(np.arange(n + 1), n, p)
+            for n, p in ((n_c, rate), (n_t, rate * (1 + relative)))
+        ]
+        covered = 0.0
+        for x_c, x_t in product(*(np.flatnonzero(chance > 1e-5) for chance in chances)):
+            low, high = interval(int(x_c), n_c, int(x_t), n_t)
+            covered += chances[0][x_c] * chances[1][x_t] * (low <= relative <= high)
+        assert 0.94 <= covered <= 0.99, (n_c, n_t, rate, relative)
+
+
+def by_fieller(*counts):
+    r = inference.compare_rates(*counts)
+    return r.relative_ci_low, r.relative_ci_high
+
+
+def divided_by_the_control_rate(*counts):
+    r = inference.compare_rates(*counts)
+    return r.ci_low / max(r.mean_control, 1e-9), r.ci_high / max(r.mean_control, 1e-9)
+
+
+def test_relative_interval_of_rates_covers():
+    guard_relative_rates(by_fieller)
+    caught(guard_relative_rates, divided_by_the_control_rate)
 
 
 @pytest.mark.parametrize("mean_c", [0.0, 1e-300, -1e-300, 0.1, -0.1])
