@@ -37,8 +37,8 @@ def is_number(value: Any, whole: bool = False) -> bool:
 
     Text, missing values, True and False are none, nor is what a float cannot hold.
     """
-    kind = numbers.Integral if whole else numbers.Real
-    if not isinstance(value, kind) or isinstance(value, bool):
+    kinds = (numbers.Integral,) if whole else (numbers.Integral, float, np.floating)
+    if not isinstance(value, kinds) or isinstance(value, bool):
         return False
     try:
         return abs(float(value)) < 1e300  # no inf, no nan
@@ -47,13 +47,13 @@ def is_number(value: Any, whole: bool = False) -> bool:
 
 
 def is_count(value: Any) -> bool:
-    """Whether value is a whole number of 0 or more; 20.0 is one too, as tables often hold it."""
-    return is_number(value) and value >= 0 and value == int(value)
+    """Whether value is a whole number from 0 to 1e15; 20.0 is one too, as tables often hold it."""
+    return is_number(value) and 0 <= value <= 1e15 and value == int(value)
 
 
 def check_share(name: str, value: Any, such_as: float) -> None:
-    """Raise InputError unless value is a number between 0 and 1, both excluded."""
-    if not (is_number(value) and 0 < value < 1):
+    """Raise InputError unless value is a number between 0 and 1, and not next to either."""
+    if not (is_number(value) and 1e-12 < float(value) < 1 - 1e-12):
         raise InputError(f"is {value}; it must lie between 0 and 1, such as {such_as}.", name)
 
 
@@ -90,6 +90,22 @@ def as_numbers(values: ArrayLike, what: str) -> np.ndarray:
     return array
 
 
+def as_arms(treated: ArrayLike) -> np.ndarray:
+    """Arms as True for treatment and False for control, in their shape.
+
+    Raises InputError, naming them, where there are other values than True and False, or 1 and 0.
+    """
+    arms = unmasked(treated)
+    values = pd.unique(pd.Series(arms.ravel())).tolist()
+    if not set(values) <= {0, 1}:
+        named = ", ".join("blank" if pd.isna(value) else repr(value) for value in values[:6])
+        raise InputError(
+            f"The arm column has the values {named}; give True (or 1) for treatment and False "
+            "(or 0) for control."
+        )
+    return arms.astype(bool)
+
+
 def unmasked(values: ArrayLike) -> np.ndarray:
     """The values as an array, None where they are masked."""
     if not isinstance(values, np.ma.MaskedArray):
@@ -110,7 +126,7 @@ def _as_floats(values: ArrayLike, what: str) -> np.ndarray:
         elif array.dtype.kind not in "biuf":
             raise TypeError
         return array.astype(float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"The {what} has values that are not numbers. Pass one number per customer."
         ) from None

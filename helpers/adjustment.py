@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import linalg, stats
 from sklearn.preprocessing import StandardScaler
 
-from helpers import InputError, as_numbers, check_share, check_spread, unmasked
+from helpers import InputError, as_arms, as_numbers, check_share, check_spread
 from helpers.comparison import Arm, Comparison, described, tested
 
 
@@ -35,17 +35,18 @@ def compare_adjusted(
     """
     check_share("confidence", confidence, 0.95)
     outcome, treated, baseline = _checked(outcome, treated, baseline)
+    level = float(outcome.mean())
     slopes = StandardScaler().fit_transform(baseline)  # its unit must not decide what is computed
     if interacted:
         slopes = np.column_stack([slopes, slopes * treated[:, None]])
     design = np.column_stack([np.ones(len(outcome)), treated, slopes])
     _check_design(design)
 
-    fit = sm.OLS(outcome, design).fit(cov_type="HC2", use_t=True)
+    fit = sm.OLS(outcome - level, design).fit(cov_type="HC2", use_t=True)
     (mean_control, lift), cov = fit.params[:2], fit.cov_params()[:2, :2]
     if cov[1, 1] <= 1e-18 * np.var(outcome):
         raise InputError("The baseline explains the outcome completely: there is no luck to test.")
-    means = (float(mean_control), float(mean_control + lift))
+    means = (level + float(mean_control), level + float(mean_control + lift))
     variances = (float(cov[0, 0]), float(cov[0, 0] + cov[1, 1] + 2 * cov[0, 1]))
     shared = float(cov[0, 0] + cov[0, 1])
     control, treatment = (
@@ -69,7 +70,8 @@ def adjust_many(
     Raises InputError for values that are not finite numbers and a confidence outside 0 to 1.
     """
     check_share("confidence", confidence, 0.95)
-    outcome, treated = as_numbers(outcome, "outcome"), as_numbers(treated, "arms")
+    outcome, treated = as_numbers(outcome, "outcome"), as_arms(treated).astype(float)
+    check_spread(np.ptp(outcome), "range of the outcome")
     customers = outcome.shape[1]
     scaled = StandardScaler().fit_transform(as_numbers(baseline, "baseline").reshape(customers, -1))
     basis = linalg.orth(np.column_stack([np.ones(customers), scaled]), rcond=1e-10)
@@ -102,21 +104,22 @@ def _checked(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Outcome (n), arms (n, as True and False) and baseline (n x k), or InputError."""
     outcome, baseline = as_numbers(outcome, "outcome"), as_numbers(baseline, "baseline")
-    arms = unmasked(treated)
+    arms = as_arms(treated)
     sizes = [len(np.atleast_1d(values)) for values in (outcome, arms, baseline)]
-    if len(set(sizes)) > 1 or outcome.ndim != 1 or baseline.ndim > 2 or not len(outcome):
+    one_row_each = len(set(sizes)) == 1 and outcome.ndim == arms.ndim == 1 and baseline.ndim < 3
+    if not (one_row_each and baseline.size):
         raise InputError(
             f"Outcome, arms and baseline have {sizes} rows; give one row for each customer."
         )
     check_spread(np.ptp(outcome), "range of the outcome")
-    values = pd.unique(pd.Series(arms.ravel())).tolist()
-    if set(values) != {0, 1}:
-        named = ", ".join("blank" if pd.isna(value) else repr(value) for value in values[:6])
+    if np.ptp(outcome) == 0:
+        raise InputError("The outcome does not vary, so there is no luck to test against.")
+    if arms.all() or not arms.any():
         raise InputError(
-            f"The arm column has the values {named}; give True (or 1) for treatment and False "
-            "(or 0) for control, both of them."
+            f"The arm column has the values {bool(arms[0])}; give True (or 1) for treatment and "
+            "False (or 0) for control, both of them."
         )
-    return outcome, arms.astype(bool), baseline.reshape(len(outcome), -1)
+    return outcome, arms, baseline.reshape(len(outcome), -1)
 
 
 def _check_design(design: np.ndarray) -> None:

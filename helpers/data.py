@@ -111,13 +111,15 @@ def check_log(log: pd.DataFrame, segment: str, outcome: str, group: str, control
 def check_arms(arms: Iterable[object], control: object, where: str) -> None:
     """Raise InputError, naming the arms, unless there are two and control is one of them."""
     arms = sorted(arms, key=str)
-    if len(arms) != 2 or control not in arms:
-        named = ", ".join(repr(arm) for arm in arms[:6])
-        more = " ..." if len(arms) > 6 else ""
+    named = ", ".join(repr(arm) for arm in arms[:6]) + (" ..." if len(arms) > 6 else "")
+    if len(arms) != 2:
         raise InputError(
-            f"is {control!r}, but the arms in {where} are {named}{more}. "
-            "There must be two, one of them control.",
-            "control",
+            f"The arms in {where} are {named}. There must be two: keep the rows of control and of "
+            "one other."
+        )
+    if control not in arms:
+        raise InputError(
+            f"is {control!r}, but the arms in {where} are {named}. Give one of them.", "control"
         )
 
 
@@ -234,15 +236,23 @@ def _line(path: Path, row: int) -> int:
     """
     csv.field_size_limit(2**31 - 1)  # a long value is no reason to say less
     with path.open(encoding="utf-8-sig", newline="") as file:
-        records = csv.reader(file)
+        lines: list[str] = []  # of the record that is read
+        records = csv.reader(_kept(file, lines))
         begins, seen = 1, -2  # the names are the first record
-        for record in records:
-            blank = not record or (len(record) == 1 and not record[0].strip())
-            seen += not blank
+        for _ in records:
+            seen += not "".join(lines).isspace()
             if seen == row:
                 break
             begins = records.line_num + 1
+            lines.clear()
     return begins
+
+
+def _kept(file: Iterable[str], lines: list[str]) -> Iterable[str]:
+    """The lines of a file, each also put into the list."""
+    for line in file:
+        lines.append(line)
+        yield line
 
 
 def _names(columns: Iterable[object]) -> str:

@@ -43,6 +43,7 @@ def simulate_experiment(
     rows = segments.select_cluster(clustered, target_cluster)
     if OUTCOME not in rows:
         raise InputError(f"The table has no column {OUTCOME!r}, on which the outcome is built.")
+    scores = as_numbers(rows[OUTCOME], f"column {OUTCOME}")
     group, noise = _draw(len(rows), noise_sd, _stream(seed))
     counts = {arm: int((group == arm).sum()) for arm in ARMS}
     if min(counts.values()) < 2:
@@ -52,7 +53,7 @@ def simulate_experiment(
             "arm needs at least two.\nChoose another cluster, fewer clusters, or another seed.",
             "target_cluster",
         )
-    outcome = rows[OUTCOME].to_numpy() + noise + effect * (group == "treatment")
+    outcome = scores + noise + effect * (group == "treatment")
     return rows.assign(group=group, outcome=outcome)
 
 
@@ -107,14 +108,15 @@ def sample_ratio_p(n_control: float, n_treatment: float, expected_share: float =
     (1900); as a routine check of experiments (sample ratio mismatch) Fabijan and others (2019).
     Raises InputError for negative counts, no users at all, or a share outside 0 to 1.
     """
-    counts = np.array([n_control, n_treatment], dtype=object)
-    if not all(map(is_count, counts)) or counts.sum() == 0:
+    counts = [n_control, n_treatment]
+    if not all(map(is_count, counts)) or not any(counts):
         raise InputError(
             f"The arms have {n_control} and {n_treatment} users: give two counts, not both zero."
         )
     check_share("expected_share", expected_share, 0.5)
-    expected = float(counts.sum()) * np.array([expected_share, 1 - expected_share])
-    return float(stats.chisquare(counts.astype(float), expected).pvalue)
+    observed, share = np.array(counts, dtype=float), float(expected_share)
+    expected = observed.sum() * np.array([share, 1 - share])
+    return float(stats.chisquare(observed, expected).pvalue)
 
 
 def _draw(n: int, noise_sd: float, stream: Stream) -> Pair:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import stats
 
 from helpers import (
     InputError,
@@ -83,7 +83,7 @@ def smallest_worth(control_mean: float, rate: bool, worth: float | None) -> floa
     Raises InputError for a worth not above 0, or one that no rate can rise by.
     """
     if worth is None:
-        worth = round(0.05 * abs(control_mean), 12)
+        worth = float(f"{0.05 * abs(float(control_mean)):.12g}")
     words.check_worth(worth)
     if rate and worth >= 1:
         raise InputError(
@@ -174,7 +174,7 @@ def gail_simon(lift: ArrayLike, se: ArrayLike) -> tuple[float, float]:
         return 0.0, 1.0
     others = len(lift) - 1
     k = np.arange(1, others + 1)
-    chances = special.comb(others, k) / 2.0**others * stats.chi2.sf(statistic, k)
+    chances = stats.binom.pmf(k, others, 0.5) * stats.chi2.sf(statistic, k)
     return statistic, float(chances.sum())
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from helpers import (
     InputError,
+    as_arms,
     as_numbers,
     check_seed,
     check_share,
@@ -61,9 +62,8 @@ def compare_means_from_stats(
                 f"The {name} arm has mean {mean} and sd {sd}; give two finite "
                 "numbers, the sd 0 or more."
             )
-    as_numbers([mean_c, sd_c, mean_t, sd_t], "list of means and sds")
-    control, treatment = Arm(int(n_c), mean_c, sd_c), Arm(int(n_t), mean_t, sd_t)
-    return _welch(control, treatment, confidence)
+    sums = as_numbers([mean_c, sd_c, mean_t, sd_t], "list of means and sds").tolist()
+    return _welch(Arm(int(n_c), *sums[:2]), Arm(int(n_t), *sums[2:]), confidence)
 
 
 def compare_rates(x_c: int, n_c: int, x_t: int, n_t: int, confidence: float = 0.95) -> Comparison:
@@ -84,6 +84,7 @@ def compare_rates(x_c: int, n_c: int, x_t: int, n_t: int, confidence: float = 0.
                 f"The {name} arm has {x} conversions of {n} users; give two counts, 2 "
                 "users or more."
             )
+    x_c, n_c, x_t, n_t = int(x_c), int(n_c), int(x_t), int(n_t)
     p_c, p_t = (x_c + 1) / (n_c + 2), (x_t + 1) / (n_t + 2)
     variances = p_c * (1 - p_c) / (n_c + 2), p_t * (1 - p_t) / (n_t + 2)
     found = tested((p_c, p_t), variances, math.inf, confidence)
@@ -91,7 +92,7 @@ def compare_rates(x_c: int, n_c: int, x_t: int, n_t: int, confidence: float = 0.
     found["ci_high"] = min(1.0, found["ci_high"])
     if math.isfinite(found["relative_ci_low"]):
         found["relative_ci_low"] = max(-1.0, found["relative_ci_low"])
-    return described(_rate(int(x_c), int(n_c)), _rate(int(x_t), int(n_t)), found)
+    return described(_rate(x_c, n_c), _rate(x_t, n_t), found)
 
 
 def welch_many(outcome: ArrayLike, treated: ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
@@ -103,7 +104,8 @@ def welch_many(outcome: ArrayLike, treated: ArrayLike, confidence: float = 0.95)
     Raises InputError for outcomes that are not finite numbers and a confidence outside 0 to 1.
     """
     check_share("confidence", confidence, 0.95)
-    outcome, treated = as_numbers(outcome, "outcome"), as_numbers(treated, "arms") > 0
+    outcome, treated = as_numbers(outcome, "outcome"), as_arms(treated)
+    check_spread(np.ptp(outcome), "range of the outcome")
     n_t, mean_t, var_t = _row_summaries(outcome, treated)
     n_c, mean_c, var_c = _row_summaries(outcome, ~treated)
     lift, se = mean_t - mean_c, np.sqrt(var_t + var_c)
@@ -169,6 +171,7 @@ def _checked(values: ArrayLike, name: str) -> np.ndarray:
 
 
 def _summary(arm: np.ndarray) -> Arm:
+    check_spread(np.ptp(arm), "range of an arm")
     varies = np.ptp(arm) > 0  # else the sd of equal values may be a rounding error
     return Arm(len(arm), float(arm.mean()), float(arm.std(ddof=1)) if varies else 0.0)
 
@@ -220,5 +223,7 @@ def _check_bootstrap(
         raise InputError(
             f"is {n_resamples!r}; give a whole number from 100 up, 5000 is usual.", "n_resamples"
         )
-    if np.ptp(control) == np.ptp(treatment) == 0:
+    spread = max(np.ptp(control), np.ptp(treatment))
+    check_spread(spread, "range of the arms")
+    if spread == 0:
         raise InputError("Neither arm varies, so every resample would be the same.")

@@ -27,7 +27,7 @@ def power(n_per_group: float, effect: float, sd: float, alpha: float = 0.05) -> 
     """
     _check_size(n_per_group)
     check_share("alpha", alpha, 0.05)
-    return _power_of(n_per_group, _in_sds(effect, sd), alpha)
+    return _power_of(float(n_per_group), _in_sds(effect, sd), alpha)
 
 
 def sample_size(effect: float, sd: float, power: float = 0.8, alpha: float = 0.05) -> float:
@@ -52,6 +52,7 @@ def minimum_detectable_effect(
     _check_target(power, alpha)
     _check_size(n_per_group)
     _in_sds(0.0, sd)
+    n_per_group, sd = float(n_per_group), float(sd)
     start = 1e-6 / math.sqrt(n_per_group)  # hardly more power than alpha
     return sd * _first_to_reach(power, lambda d: _power_of(n_per_group, d, alpha), start)
 
@@ -83,7 +84,7 @@ def _in_sds(effect: float, sd: float) -> float:
         raise InputError(
             f"is {effect}; give a number in the unit of the outcome, such as 3.0.", "effect"
         )
-    size = abs(effect) / sd
+    size = abs(float(effect)) / float(sd)
     if size and not 1 / APART < size < APART:
         raise InputError(f"is {effect} and sd is {sd}; check their units.", "effect")
     return size

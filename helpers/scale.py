@@ -94,7 +94,7 @@ def compare_segments(
         raise InputError("The log has no rows. Give one with a row for each user.")
     data.check_arms(table["group"].unique().tolist(), control, f"column {group}")
     if covariate:
-        _check_rows(table, covariate)
+        _check_covariate(table, covariate)
         table = _adjusted(table)
     table["sd"] = _flat_as_zero(table["var"], table["mean"]) ** 0.5
     rows = {}
@@ -135,7 +135,8 @@ def _without_blanks(expression: ibis.Table, columns: list[str]) -> pd.DataFrame:
     except duckdb.OutOfRangeException:  # the variance of an infinite value
         table = pd.DataFrame({"blanks": [1], "segment": [None], "group": [None]})
     finite = np.isfinite(table.filter(regex="^mean")).all(axis=None)
-    labelled = table[["segment", "group"]].notna().all(axis=None)
+    labels = table[["segment", "group"]].astype(str).apply(lambda column: column.str.strip())
+    labelled = table[["segment", "group"]].notna().all(axis=None) and (labels != "").all(axis=None)
     if table["blanks"].any() or not finite or not labelled:
         raise InputError(
             f"One of the columns {', '.join(columns)} has blank or infinite values. "
@@ -144,7 +145,12 @@ def _without_blanks(expression: ibis.Table, columns: list[str]) -> pd.DataFrame:
     return table
 
 
-def _check_rows(table: pd.DataFrame, covariate: str) -> None:
+def _check_covariate(table: pd.DataFrame, covariate: str) -> None:
+    lost = table["mean_x"].abs() * table["n"] / 2**53  # of the mean, when so many are added up
+    var_x = _flat_as_zero(table["var_x"], table["mean_x"])
+    if ((lost > var_x**0.5) & (var_x > 0)).any():
+        mean = table["mean_x"].iloc[0]
+        raise InputError(f"{covariate} is too large against its spread. Subtract {mean:.6g} first.")
     few = table[table["n"] < FEWEST]
     if len(few):
         raise InputError(
@@ -161,7 +167,7 @@ def _compared(
         raise InputError(
             f"Segment {name} has no row in one of the arms. Leave it out, or take wider segments."
         )
-    c, t = arms.loc[control], arms.drop(index=control).iloc[0]
+    c, t = arms[arms.index == control].iloc[0], arms[arms.index != control].iloc[0]
     try:
         found = inference.compare_means_from_stats(
             c["mean"], c["sd"], c["n"], t["mean"], t["sd"], t["n"], confidence

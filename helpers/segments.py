@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
 
-from helpers import InputError, check_seed, is_number
+from helpers import LARGEST, InputError, check_seed, is_number
 
 DEFAULT_FEATURES = ("Age", "Annual Income (k$)", "Spending Score (1-100)")
 AGE_BANDS = ("under 30", "30 to 39", "40 and over")
@@ -52,6 +52,11 @@ def cluster_customers(
     scaled = StandardScaler().fit_transform(ordered)
     labels = KMeans(n_clusters=n_clusters, n_init=10, random_state=seed).fit_predict(scaled)
     means = ordered.groupby(labels).mean().sort_values(names)
+    if len(means) < n_clusters:
+        raise InputError(
+            f"is {n_clusters}, but the customers differ too little: k-means finds {len(means)}.",
+            "n_clusters",
+        )
     number = pd.Series(range(len(means)), index=means.index)
     in_file_order = pd.Series(number.loc[labels].to_numpy(), index=ordered.index).sort_index()
     return customers.assign(Cluster=in_file_order.to_numpy())
@@ -70,6 +75,9 @@ def profile_clusters(
     _check_clustered(clustered)
     names = [features] if isinstance(features, str) else list(dict.fromkeys(features))
     _check_features(clustered, names)
+    taken = [name for name in names if name in ("customers", "name")]
+    if taken:
+        raise InputError(f"The profile has a column {taken[0]!r} of its own. Rename yours.")
     values = clustered[names].astype(float)
     means = values.groupby(clustered["Cluster"]).mean()
     z = (means - values.mean()) / values.std(ddof=0).replace(0, 1)
@@ -116,10 +124,11 @@ def _check_features(customers: pd.DataFrame, names: Sequence[str]) -> None:
             raise InputError(
                 f"Column {name!r} has text or dates. Leave it out, or make it numbers."
             )
-        usable = np.isfinite(column.astype(float).to_numpy())
+        usable = (column.astype(float).abs() <= LARGEST).to_numpy()
         if not usable.all():
+            rows = f"{(~usable).sum()} of {len(column)} rows"
             raise InputError(
-                f"Column {name!r} is blank or infinite in {(~usable).sum()} of {len(column)} rows, "
+                f"Column {name!r} is blank, infinite or huge in {rows}, "
                 f"the first with index {column.index[~usable][0]!r}. Leave it out or mend it."
             )
 

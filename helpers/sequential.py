@@ -38,6 +38,8 @@ def crossing_probabilities(bounds: ArrayLike, times: ArrayLike, drift: float = 0
     Raises InputError for times that do not rise from above 0, or bounds that do not match them.
     """
     times, bounds = _looks(times), as_numbers(bounds, "list of bounds")
+    if not is_number(drift):
+        raise InputError(f"is {drift!r}; give the mean of z at time 1, such as 2.8.", "drift")
     if bounds.shape != times.shape or not (bounds > 0).all():
         raise InputError(f"{len(times)} looks need as many bounds, each a z value above 0.")
     paths, finest, found = START, _finest(times), []

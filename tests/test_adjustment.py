@@ -7,11 +7,13 @@ caught by it.
 import dataclasses
 import math
 from itertools import product
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from pandas.testing import assert_frame_equal
 from scipy import stats
@@ -395,7 +397,35 @@ def swapped(values, position, value):
     return [value if i == position else x for i, x in enumerate(values)]
 
 
+def guard_far_from_zero(compare):
+    """Seconds since 1970, say: the lift and its error are those of the plain numbers."""
+    y, treated, x = experiment_with_baseline()
+    want = fields(compare(y, treated, x), "lift", "se", "p_value")
+    for far in (1e6, 1e9, -1e9):
+        found = fields(compare(y + far, treated, x), "lift", "se", "p_value")
+        assert found == pytest.approx(want, rel=1e-5)
+    for far in (1e6, 1e12):
+        found = fields(compare(y, treated, x + far), "lift", "se", "p_value")
+        assert found == pytest.approx(want, rel=1e-3)
+
+
+def not_centred(y, treated, x):
+    design = np.column_stack([np.ones(len(y)), treated, x])
+    fit = sm.OLS(y, design).fit(cov_type="HC2", use_t=True)
+    return SimpleNamespace(lift=fit.params[1], se=fit.bse[1], p_value=fit.pvalues[1])
+
+
+def test_numbers_far_from_zero():
+    guard_far_from_zero(adjustment.compare_adjusted)
+    caught(guard_far_from_zero, not_centred)
+
+
 BAD_CALLS = {
+    "adjusted: flat outcome": (adjusted(outcome=np.full(8, 0.1)), "outcome does not vary"),
+    "many: arms are doses": (
+        lambda: adjustment.adjust_many([[1.0, 2, 3, 4]], [[-1, 1, -1, 1]], [1, 2, 3, 5]),
+        "values -1, 1",
+    ),
     "adjusted: outcome blank": (
         adjusted(swapped(OUTCOME, 2, math.nan)),
         "outcome has blank",

@@ -9,6 +9,7 @@ import pytest
 
 from helpers import (
     InputError,
+    as_arms,
     as_numbers,
     check_seed,
     check_share,
@@ -60,8 +61,22 @@ def test_a_refusal_goes_by_the_name_that_the_reader_typed():
 
 # Numbers
 
-NUMBERS = [0, -3, 2.5, 1e299, Fraction(1, 3), np.int64(3), np.float32(2.5), 10**299]
-NO_NUMBERS = [None, "3", "", True, False, np.True_, math.nan, math.inf, -math.inf, 10**400, 3j, [3]]
+NUMBERS = [0, -3, 2.5, 1e299, np.int64(3), np.float32(2.5), 10**299]
+NO_NUMBERS = [
+    None,
+    "3",
+    "",
+    True,
+    False,
+    np.True_,
+    math.nan,
+    math.inf,
+    -math.inf,
+    10**400,
+    3j,
+    [3],
+    Fraction(1, 3),
+]
 
 
 def guard_number(is_number):
@@ -99,7 +114,7 @@ def test_a_number_is_finite_and_no_truth_value():
 
 def guard_count(is_count):
     """Whole and not negative, however a table holds it."""
-    for value in (0, 20, 20.0, np.int64(3), np.float64(20), Fraction(6, 2)):
+    for value in (0, 20, 20.0, np.int64(3), np.float64(20), np.uint8(200)):
         assert is_count(value), value
     for value in (-1, 2.5, True, "3", None, math.nan, math.inf):
         assert not is_count(value), value
@@ -112,6 +127,20 @@ def test_a_count_may_be_written_as_a_float():
 
 
 MASKED = np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])
+
+
+def guard_arms(as_arms):
+    """True and False, or 1 and 0; three arms never become two."""
+    for arms in ([True, False], [1, 0], [1.0, 0.0], np.array([1, 0], dtype="int8")):
+        assert as_arms(arms).tolist() == [True, False]
+    for arms in ([0, 1, 2], [-1, 1], ["a", "b"], [1, None], np.ma.array([1, 0], mask=[0, 1])):
+        guard_message(lambda a=arms: as_arms(a), "arm column has the values", "for control")
+
+
+def test_arms_are_two():
+    guard_arms(as_arms)
+    with pytest.raises(pytest.fail.Exception):
+        guard_arms(lambda treated: np.asarray(treated).astype(bool))
 
 
 def guard_masked(as_numbers):

@@ -634,7 +634,14 @@ def test_swapped_arms_turn_decisions_round():
 
 @pytest.mark.parametrize(
     ("mean", "rate", "worth", "want"),
-    [(0.1, True, None, 0.005), (-40, False, None, 2.0), (7, False, 3, 3), (0.1, True, 0.2, 0.2)],
+    [
+        (1.2345e-10, False, None, 6.1725e-12),
+        (np.int8(-128), False, None, 6.4),
+        (0.1, True, None, 0.005),
+        (-40, False, None, 2.0),
+        (7, False, 3, 3),
+        (0.1, True, 0.2, 0.2),
+    ],
 )
 def test_smallest_lift_worth_having(mean, rate, worth, want):
     assert heterogeneity.smallest_worth(mean, rate, worth) == pytest.approx(want)

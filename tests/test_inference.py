@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, test_proportions_2indep
 
-from helpers import InputError, data, experiment, inference, segments
+from helpers import InputError, data, experiment, inference, power, segments
 from tests.guards import caught, fields, guard_message, mirrored, share, two_arms
 
 test_proportions_2indep.__test__ = False  # a library's function, no test of ours
@@ -181,6 +181,17 @@ def test_any_unit_gives_an_answer_or_a_message():
 )
 def test_six_numbers_that_cannot_be_computed_with(six):
     guard_message(from_stats(*six), "unit")
+
+
+def test_narrow_numbers_of_numpy_do_not_overflow():
+    """As columns of int8 or float32 hold them."""
+    narrow = [np.int8(n) for n in (100, 127, 90, 127)]
+    assert inference.compare_rates(*narrow) == inference.compare_rates(100, 127, 90, 127)
+    six = (np.int8(-100), np.int8(20), np.uint8(200), np.int8(100), np.int8(20), np.uint8(200))
+    want = inference.compare_means_from_stats(-100, 20, 200, 100, 20, 200)
+    assert inference.compare_means_from_stats(*six) == want
+    assert experiment.sample_ratio_p(np.uint8(200), np.uint8(56)) < 1e-10
+    assert power.power(np.uint8(200), np.int8(1), 5) == power.power(200, 1, 5)
 
 
 def test_whole_numbers_may_be_written_as_floats():
@@ -589,6 +600,16 @@ def rates(*four, **options):
 
 FEW_RUNS = experiment.simulate_many([1, 2, 3, 4], 2)
 BAD_CALLS = {
+    "arm: varies too little": (compared([1e-200, 2e-200], [1e-200, 3e-200]), "smaller unit"),
+    "many: three arms": (
+        lambda: inference.welch_many([[1.0, 2, 3, 4]], [[0, 1, 2, 1]]),
+        "arm column has the values 0, 1, 2",
+    ),
+    "bootstrap: varies too little": (
+        bootstrapped([1e-200, 2e-200], [1e-200, 3e-200], method="BCa"),
+        "smaller unit",
+    ),
+    "confidence: next to 1": (compared([1, 2], confidence=1 - 1e-16), "confidence is 0.99999"),
     "arm: one": (compared([1]), "control arm has 1 customer", "at least two"),
     "arm: masked": (compared(np.ma.array([1, 2, 3], mask=[0, 1, 0])), "blank", "position 1"),
     "six numbers: half a customer": (from_stats(1, 1, 20.5, 1, 1, 20), "n = 20.5"),

@@ -264,7 +264,7 @@ BAD_LOGS = {
         {},
         "are '0', '1'",
         "control is 'control'",
-        "one of them control",
+        "Give one of them",
     ),
     "one segment": (
         [LOG_NAMES, LOG_ROWS[0], LOG_ROWS[3]],

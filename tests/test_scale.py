@@ -556,6 +556,13 @@ BAD_CALLS = {
     "infinite outcome": (one_user("y", math.inf), {}, *BLANK),
     "infinite outcome, CUPED": (one_user("y", -math.inf), CUPED, *BLANK),
     "infinite covariate": (one_user("before", -math.inf), CUPED, *BLANK, "before"),
+    "arm of spaces": (one_user("group", "  "), {}, "blank"),
+    "covariate too large": (
+        lambda t: t.mutate(before=t["before"] + 1e15),
+        CUPED,
+        "before is too large against its spread",
+        "Subtract",
+    ),
     "three arms": (
         one_user("group", "test"),
         {},

@@ -164,7 +164,7 @@ BAD_CALLS = {
     "cluster: text in numbers": (clustering(with_age("old")), "'Age'", "text"),
     "cluster: three blanks": (
         clustering(CLUSTERED.assign(Age=CLUSTERED["Age"].where(CLUSTERED.index % 80 != 7))),
-        "'Age' is blank or infinite in 3 of 200 rows",
+        "'Age' is blank, infinite or huge in 3 of 200 rows",
         "the first with index 7",
     ),
     "profile: blank": (
@@ -172,6 +172,12 @@ BAD_CALLS = {
         "'Age' is blank",
         "200 of 200 rows",
     ),
+    "profile: a name of its own": (
+        lambda: segments.profile_clusters(CLUSTERED.assign(customers=1), ["customers"]),
+        "'customers'",
+        "Rename yours",
+    ),
+    "cluster: huge": (clustering(CLUSTERED.assign(Age=1e200)), "'Age'", "huge"),
     "profile: text": (lambda: segments.profile_clusters(CLUSTERED, ["Gender"]), "'Gender'", "text"),
     "profile: not clustered": (lambda: segments.profile_clusters(TWINS[["Age"]]), "'Cluster'"),
     "cluster: blank": (clustering(with_age(np.nan).astype({"Age": float})), "'Age'", "blank"),
