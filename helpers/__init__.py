@@ -1,4 +1,4 @@
-"""Thin helpers for the course; each was first built by hand in one of the notebooks."""
+"""Thin helpers for the course; the statistical ones are first built by hand in a notebook."""
 
 import numbers
 from typing import Any
@@ -35,7 +35,7 @@ class InputError(ValueError):
 def is_number(value: Any, whole: bool = False) -> bool:
     """Whether value is a finite number (a whole one if asked for).
 
-    Text, missing values, True and False are none, nor is what a float cannot hold.
+    Text, missing values, True and False are none, nor is anything of 1e300 or beyond.
     """
     kinds = (numbers.Integral,) if whole else (numbers.Integral, float, np.floating)
     if not isinstance(value, kinds) or isinstance(value, bool):

@@ -15,8 +15,9 @@ from helpers import Pair, check_share
 class Comparison:
     """Two arms compared; means, sds, lift and its interval are in the unit of the outcome.
 
-    lift is mean_treatment - mean_control and se its standard error. relative_lift is lift divided
-    by the size of mean_control (0.05 is 5 %), so it has the sign of the lift also where control is
+    lift is mean_treatment - mean_control, se the standard error that interval and t go by (for
+    rates see `inference.compare_rates`). relative_lift is lift divided by the size of mean_control
+    (0.05 is 5 %), so it has the sign of the lift also where control is
     below zero. It is nan when the control mean is 0, and its interval is -inf, inf where Fieller's
     is unbounded.
     """

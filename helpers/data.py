@@ -190,7 +190,7 @@ def _require(names: Sequence[str], table: pd.DataFrame, path: Path | None) -> No
             f"Rename or add what is missing{in_file}."
         )
     if table.empty:
-        raise InputError(f"{called} has names but no customers. Add one line for each customer.")
+        raise InputError(f"{called} has names but no customers or users. Add one line for each.")
 
 
 def _refuse_blanks(names: Sequence[str], table: pd.DataFrame, path: Path | None) -> None:

@@ -63,7 +63,8 @@ def replay_seeds(
     """`simulate_experiment` once for each seed, on a cluster whose scores are `baseline`.
 
     baseline: n values. Returns outcome (score points) and treated (True for the treatment arm),
-    each of shape (number of seeds, n).
+    each of shape (number of seeds, n). An empty or tiny arm is left in: `inference.welch_many`
+    says nan there.
     Raises InputError for no seed, a bad seed, a baseline with blanks, an effect that is no number,
     or a noise_sd below 0.
     """

@@ -53,7 +53,7 @@ def compare_segments(
     confidence: float = 0.95,
     control_share: float = 0.5,
 ) -> pd.DataFrame:
-    """One row per segment: the fields of `inference.Comparison`, and ratio_p (ratio check).
+    """One row per segment: the fields of `comparison.Comparison`, and ratio_p (ratio check).
 
     log: one row per user, as from `data.load_log`. An outcome of 0 and 1 goes to `compare_rates`,
     any other to `compare_means`. A segment that cannot be tested (an arm below two users, or no
@@ -82,6 +82,12 @@ def smallest_worth(control_mean: float, rate: bool, worth: float | None) -> floa
     rate: whether the outcome is a conversion.
     Raises InputError for a worth not above 0, or one that no rate can rise by.
     """
+    if worth is None and control_mean == 0:
+        raise InputError(
+            "is not given, and 5 % of a control mean of 0 is nothing: give the smallest lift worth "
+            "having.",
+            "worth",
+        )
     if worth is None:
         worth = float(f"{0.05 * abs(float(control_mean)):.12g}")
     words.check_worth(worth)

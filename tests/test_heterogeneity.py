@@ -516,7 +516,10 @@ NO_LOGS = {
         "3 such rows",
     ),
     "segment of spaces": (changed(age_band="  "), "Column age_band", "20000 such rows"),
-    "nobody": (lambda: heterogeneity.compare_segments(COURSE_LOG.head(0), **COLUMNS), "no custom"),
+    "nobody": (
+        lambda: heterogeneity.compare_segments(COURSE_LOG.head(0), **COLUMNS),
+        "no customers",
+    ),
     "too large": (changed(converted=1e100 * COURSE_LOG["revenue"]), "larger unit"),
     "too small": (changed(converted=1e-100 * COURSE_LOG["revenue"]), "smaller unit"),
 }
@@ -656,7 +659,11 @@ BAD_CALLS = {
         "it needs two",
         "another column",
     ),
-    "worth: nothing": (lambda: heterogeneity.smallest_worth(0.0, False, None), "worth is 0"),
+    "worth: nothing": (
+        lambda: heterogeneity.smallest_worth(0.0, False, None),
+        "worth is not given",
+        "give the smallest lift",
+    ),
     "worth: more than a rate can rise": (
         lambda: heterogeneity.smallest_worth(0.1, True, 3),
         "worth is 3, but no rate",

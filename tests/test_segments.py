@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
 
@@ -112,6 +113,23 @@ def test_profile_names_follow_the_means():
 
 
 # Calls that are refused
+
+
+def guard_select(select):
+    """The rows of that cluster alone, and a table of their own."""
+    rows = select(CLUSTERED, 1)
+    assert_frame_equal(rows, CLUSTERED[CLUSTERED["Cluster"] == 1])
+    rows["Age"] = 0
+    assert CLUSTERED["Age"].min() > 0
+
+
+def from_there_on(table, cluster):
+    return table[table["Cluster"] >= cluster].copy()
+
+
+def test_selected_cluster():
+    guard_select(segments.select_cluster)
+    caught(guard_select, from_there_on)
 
 
 def guard_profile(profile):

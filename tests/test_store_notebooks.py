@@ -21,7 +21,9 @@ def test_store_tells_a_name_that_it_does_not_know(small_course, capsys, monkeypa
     assert store_notebooks.main([]) == 0 and len(stored) == 3
 
 
-@pytest.mark.parametrize(("words", "code", "minutes"), [(650, 0, 5), (651, 0, 10), (520, 2, 5)])
+@pytest.mark.parametrize(
+    ("words", "code", "minutes"), [(650, 0, 5), (651, 0, 10), (520, 2, 5), (521, 2, 10)]
+)
 def test_minutes_come_from_words_and_code(words, code, minutes):
     """130 words a minute, half a minute a code cell, whose words do not count."""
     prose = [new_markdown_cell("word " * words)]
