@@ -82,14 +82,14 @@ def smallest_worth(control_mean: float, rate: bool, worth: float | None) -> floa
     rate: whether the outcome is a conversion.
     Raises InputError for a worth not above 0, or one that no rate can rise by.
     """
-    if worth is None and control_mean == 0:
-        raise InputError(
-            "is not given, and 5 % of a control mean of 0 is nothing: give the smallest lift worth "
-            "having.",
-            "worth",
-        )
     if worth is None:
-        worth = float(f"{0.05 * abs(float(control_mean)):.12g}")
+        worth = round(0.05 * abs(float(control_mean)), 12)
+        if worth == 0:
+            raise InputError(
+                "is not given, and 5 % of a control mean of 0 is nothing: give the smallest lift "
+                "worth having.",
+                "worth",
+            )
     words.check_worth(worth)
     if rate and worth >= 1:
         raise InputError(

@@ -638,7 +638,7 @@ def test_swapped_arms_turn_decisions_round():
 @pytest.mark.parametrize(
     ("mean", "rate", "worth", "want"),
     [
-        (1.2345e-10, False, None, 6.1725e-12),
+        (0.0123, True, None, 0.000615),
         (np.int8(-128), False, None, 6.4),
         (0.1, True, None, 0.005),
         (-40, False, None, 2.0),

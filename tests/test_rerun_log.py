@@ -407,11 +407,15 @@ BAD_COMMANDS = {
         "--worth is 1",
         "0.01 is one percentage point",
     ),
-    "nobody buys": (["--log", "zero.csv", *GOOD[2:]], "--worth is 0.0", "a number above 0"),
+    "nobody buys": (
+        ["--log", "zero.csv", *GOOD[2:]],
+        "--worth is not given",
+        "give the smallest lift",
+    ),
     "gains and losses cancel": (
         ["--log", "cancel.csv", *GOOD[2:]],
-        "--worth is 0.0",
-        "a number above 0",
+        "--worth is not given",
+        "give the smallest lift",
     ),
     "one segment can be tested": (["--log", "one.csv", *GOOD[2:]], "1 segment of 2", "--segment"),
     "none can be tested": (["--log", "none.csv", *GOOD[2:]], "0 segments of 2", "--segment"),
