@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from helpers import InputError, as_arms, as_numbers, check_share, check_spread
 from helpers.comparison import Arm, Comparison, described, tested
+from helpers.inference import checked_runs
 
 
 def compare_adjusted(
@@ -67,13 +68,13 @@ def adjust_many(
     ci_low, ci_high, all nan where the arms cannot be compared.
     Source: the partialled-out regression of Frisch and Waugh (1933) and Lovell (1963), with HC2
     errors.
-    Raises InputError for values that are not finite numbers and a confidence outside 0 to 1.
+    Raises InputError as `inference.checked_runs` does, for a baseline with blanks or of another
+    length, and for a confidence outside 0 to 1.
     """
     check_share("confidence", confidence, 0.95)
-    outcome, treated = as_numbers(outcome, "outcome"), as_arms(treated).astype(float)
-    check_spread(np.ptp(outcome), "range of the outcome")
-    customers = outcome.shape[1]
-    scaled = StandardScaler().fit_transform(as_numbers(baseline, "baseline").reshape(customers, -1))
+    outcome, arms = checked_runs(outcome, treated)
+    treated, customers = arms.astype(float), outcome.shape[1]
+    scaled = StandardScaler().fit_transform(_baseline_of(customers, baseline))
     basis = linalg.orth(np.column_stack([np.ones(customers), scaled]), rcond=1e-10)
     left_t, left_y = _unexplained(treated, basis), _unexplained(outcome, basis)
     df = customers - basis.shape[1] - 1
@@ -92,6 +93,17 @@ def adjust_many(
     table = pd.DataFrame(found | {"ci_low": lift - half, "ci_high": lift + half})
     table[~np.isfinite(se)] = np.nan
     return table
+
+
+def _baseline_of(customers: int, baseline: ArrayLike) -> np.ndarray:
+    """The baseline as customers x k, or InputError."""
+    found = as_numbers(baseline, "baseline")
+    if found.ndim not in (1, 2) or len(found) != customers:
+        raise InputError(
+            f"The baseline has the shape {found.shape}; give a row for each of {customers} "
+            "customers."
+        )
+    return found.reshape(customers, -1)
 
 
 def _unexplained(rows: np.ndarray, basis: np.ndarray) -> np.ndarray:

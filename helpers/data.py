@@ -152,11 +152,13 @@ def _check_segments(column: pd.Series, path: Path) -> None:
 def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -> pd.DataFrame:
     """The table in a file; columns: those the caller is going to use."""
     options: dict = {"encoding": "utf-8-sig", "index_col": False, "compression": None}
-    if as_text:  # codes keep their zeros, and a segment may be called NA
-        options["dtype"] = dict.fromkeys(as_text, str)
+    if as_text:  # a segment may be called NA
         options["keep_default_na"] = False
         options["na_values"] = [""]
     try:
+        header = pd.read_csv(path, nrows=0, **options)
+        # codes keep their zeros, also where blanks stand around the name
+        options["dtype"] = {name: str for name in header if name.strip() in as_text}
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(path, **options).rename(columns=str.strip)

@@ -9,6 +9,7 @@ from scipy import stats
 
 from helpers import (
     InputError,
+    Pair,
     as_arms,
     as_numbers,
     check_seed,
@@ -101,11 +102,10 @@ def welch_many(outcome: ArrayLike, treated: ArrayLike, confidence: float = 0.95)
     treated: of the same shape, True where the customer was treated. Returns one row per run: lift,
     se, df, p_value, ci_low, ci_high (unit of the outcome), all nan where an arm has fewer than two.
     Source: Welch (1947).
-    Raises InputError for outcomes that are not finite numbers and a confidence outside 0 to 1.
+    Raises InputError as `checked_runs` does, and for a confidence outside 0 to 1.
     """
     check_share("confidence", confidence, 0.95)
-    outcome, treated = as_numbers(outcome, "outcome"), as_arms(treated)
-    check_spread(np.ptp(outcome), "range of the outcome")
+    outcome, treated = checked_runs(outcome, treated)
     n_t, mean_t, var_t = _row_summaries(outcome, treated)
     n_c, mean_c, var_c = _row_summaries(outcome, ~treated)
     lift, se = mean_t - mean_c, np.sqrt(var_t + var_c)
@@ -115,6 +115,22 @@ def welch_many(outcome: ArrayLike, treated: ArrayLike, confidence: float = 0.95)
         half = stats.t.ppf((1 + confidence) / 2, df) * se
     found = {"lift": lift, "se": se, "df": df, "p_value": p_value}
     return pd.DataFrame(found | {"ci_low": lift - half, "ci_high": lift + half})
+
+
+def checked_runs(outcome: ArrayLike, treated: ArrayLike) -> Pair:
+    """Outcome as floats and arms as True and False, both runs x customers.
+
+    Raises InputError for outcomes that are not finite numbers, arms that are not two, and other
+    shapes.
+    """
+    outcome, treated = as_numbers(outcome, "outcome"), as_arms(treated)
+    if outcome.ndim != 2 or outcome.shape != treated.shape:
+        raise InputError(
+            f"Outcome and arms have the shapes {outcome.shape} and {treated.shape}; give both as "
+            "runs x customers."
+        )
+    check_spread(np.ptp(outcome), "range of the outcome")
+    return outcome, treated
 
 
 def bootstrap_ci(

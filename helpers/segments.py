@@ -110,6 +110,9 @@ def _check_clustered(table: pd.DataFrame) -> None:
         raise InputError(
             "The table has no column 'Cluster'. Call segments.cluster_customers first."
         )
+    blank = int(table["Cluster"].isna().sum())
+    if blank:
+        raise InputError(f"Column 'Cluster' is blank in {blank} rows. Mend them, or cluster anew.")
 
 
 def _check_features(customers: pd.DataFrame, names: Sequence[str]) -> None:

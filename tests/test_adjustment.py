@@ -422,6 +422,15 @@ def test_numbers_far_from_zero():
 
 BAD_CALLS = {
     "adjusted: flat outcome": (adjusted(outcome=np.full(8, 0.1)), "outcome does not vary"),
+    "many: two values a customer": (
+        lambda: adjustment.adjust_many([[1.0, 2, 3, 4]], [[0, 1, 0, 1]], range(8)),
+        "baseline has the shape (8,)",
+        "each of 4 customers",
+    ),
+    "many: baseline turned": (
+        lambda: adjustment.adjust_many([[1.0, 2, 3, 4]], [[0, 1, 0, 1]], [[1, 2, 3, 5]] * 2),
+        "shape (2, 4)",
+    ),
     "many: arms are doses": (
         lambda: adjustment.adjust_many([[1.0, 2, 3, 4]], [[-1, 1, -1, 1]], [1, 2, 3, 5]),
         "values -1, 1",

@@ -601,6 +601,15 @@ def rates(*four, **options):
 FEW_RUNS = experiment.simulate_many([1, 2, 3, 4], 2)
 BAD_CALLS = {
     "arm: varies too little": (compared([1e-200, 2e-200], [1e-200, 3e-200]), "smaller unit"),
+    "many: one run as a row": (
+        lambda: inference.welch_many([1.0, 2, 3, 4], [0, 1, 0, 1]),
+        "shapes (4,) and (4,)",
+        "runs x customers",
+    ),
+    "many: other shapes": (
+        lambda: inference.welch_many([[1.0, 2, 3, 4]], [[0, 1]]),
+        "shapes (1, 4) and (1, 2)",
+    ),
     "many: three arms": (
         lambda: inference.welch_many([[1.0, 2, 3, 4]], [[0, 1, 2, 1]]),
         "arm column has the values 0, 1, 2",

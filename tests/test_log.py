@@ -42,6 +42,25 @@ def own_log(tmp_path):
     return write_and_load
 
 
+def guard_spaced_names(load, own_log):
+    """Blanks around a name change nothing: codes keep their zeros, so 01 and 1 stay apart."""
+    rows = ["01,00,1", "1,01,0", "01,01,1", "1,00,0"]
+    log = own_log("plan , group, bought", *rows, load=load, segment="plan", control="00")
+    assert log["plan"].tolist() == ["01", "1", "01", "1"]
+    assert log["group"].tolist() == ["00", "01", "01", "00"]
+
+
+def codes_as_numbers(path, **roles):
+    table = data.load_log(path, **roles)
+    return table.assign(plan=table["plan"].astype(str).str.lstrip("0"))
+
+
+def test_blanks_around_names(own_log):
+    guard_spaced_names(data.load_log, own_log)
+    with pytest.raises(AssertionError):
+        guard_spaced_names(codes_as_numbers, own_log)
+
+
 def guard_own_log(load, own_log):
     """Yes or no becomes 1 or 0, codes of arms become text; rows and other columns stay in place."""
     for control in ("0", 0):

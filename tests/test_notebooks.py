@@ -187,6 +187,18 @@ def test_outputs_are_cleared():
 # Executing them
 
 
+def test_a_kernel_has_the_helpers_of_its_own_course(tmp_path, monkeypatch):
+    """Also where another copy stands first on the path."""
+    other = tmp_path / "other/helpers"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(other.parent))
+    notebook = new_notebook(cells=[new_code_cell("import helpers\nprint(helpers.__file__)")])
+    notebooks.execute(notebook, tmp_path)
+    ours = notebooks.ROOT / "helpers/__init__.py"
+    assert notebook.cells[0].outputs[0].text == f"{ours}\n"
+
+
 def test_executed_in_its_folder_without_clock_times_and_predictions(tmp_path, monkeypatch):
     """And a cell that raises stops it."""
     monkeypatch.setenv("AB_PREDICTIONS", "somebody's.json")

@@ -196,6 +196,10 @@ BAD_CALLS = {
         "Rename yours",
     ),
     "cluster: huge": (clustering(CLUSTERED.assign(Age=1e200)), "'Age'", "huge"),
+    "profile: blank clusters": (
+        lambda: segments.profile_clusters(CLUSTERED.assign(Cluster=math.nan)),
+        "blank in 200 rows",
+    ),
     "profile: text": (lambda: segments.profile_clusters(CLUSTERED, ["Gender"]), "'Gender'", "text"),
     "profile: not clustered": (lambda: segments.profile_clusters(TWINS[["Age"]]), "'Cluster'"),
     "cluster: blank": (clustering(with_age(np.nan).astype({"Age": float})), "'Age'", "blank"),
