@@ -1,6 +1,7 @@
 """Thin helpers for the course; the statistical ones are first built by hand in a notebook."""
 
 import numbers
+import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,20 @@ from numpy.typing import ArrayLike
 Pair = tuple[np.ndarray, np.ndarray]  # such as the lower and the upper ends of many intervals
 LARGEST = 1e70  # of a value: fourth powers of it can still be computed
 SMALLEST = 1e-70  # of a spread above 0, for the same reason
+LONGEST = 1000  # of a message, in characters
+# What a terminal or a text obeys instead of showing it: controls, line breaks, turns of direction.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(value: object, most: int = 60) -> str:
+    """A value from a file or a command line as a message shows it: on one line, and not too long.
+
+    Control characters are spelled as in Python's text; of a long value the middle is left out.
+    """
+    text = str(value)
+    if len(text) > most:
+        text = f"{text[: most // 2]}...{text[-most // 2 + 3 :]}"
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class InputError(ValueError):
@@ -17,10 +32,11 @@ class InputError(ValueError):
 
     The message says what, where, and what to type instead. Where it is about one argument, that
     is `knob`, and the message goes on after its name: InputError("is 0; give 1.", knob="worth")
-    reads "worth is 0; give 1."
+    reads "worth is 0; give 1." Whatever stands in it, it is bounded and safe for a terminal.
     """
 
     def __init__(self, message: str, knob: str = "") -> None:
+        message = "\n".join(shown(line, LONGEST // 2) for line in message.split("\n", 1))
         super().__init__(f"{knob} {message}" if knob else message)
         self.message, self.knob = message, knob
 

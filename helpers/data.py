@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import InputError, segments
+from helpers import CONTROL, InputError, segments, shown
 
 FOLDER = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = ("CustomerID", "Gender", "Age", "Annual Income (k$)", "Spending Score (1-100)")
@@ -19,6 +19,7 @@ RANGES = {"Age": (0, 120), "Annual Income (k$)": (0, 10_000), "Spending Score (1
 ADDED_BY_THE_COURSE = ("Cluster", "group", "outcome")
 OUTCOMES = (-(10**12), 10**12)  # squares of them can still be added up
 MOST_SEGMENTS = 60  # more would not be told apart in a picture, nor in a decision
+LONGEST_NAME = 100  # of a segment or an arm, in characters
 
 
 def load_customers(path: str | Path | None = None) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def load_customers(path: str | Path | None = None) -> pd.DataFrame:
     taken = [name for name in ADDED_BY_THE_COURSE if name in table]
     if taken:
         raise InputError(
-            f"{path.name} has a column {_names(taken)}, a name the course gives itself. "
+            f"{shown(path.name)} has a column {_names(taken)}, a name the course gives itself. "
             "Rename yours."
         )
     _refuse_blanks(COLUMNS, table, path)
@@ -64,8 +65,9 @@ def load_log(
     segments as an ordered category; the segment "age_band" is cut from `age` (years) if the file
     has no such column.
     Raises InputError for a file that cannot be read, columns that are missing or used twice,
-    blanks, an outcome that is no number, more or fewer than two arms, a segment column with one
-    value or a running number, and a `user_id` that repeats.
+    blanks, an outcome that is no number, more or fewer than two arms, names of arms or segments
+    that are too long or have control characters, a segment column with one value or a running
+    number, and a `user_id` that repeats.
     """
     path = FOLDER / "ab_test_data.csv" if path is None else Path(path)
     roles = (segment, outcome, group)
@@ -84,9 +86,12 @@ def load_log(
         table[outcome] = table[outcome].astype(int)
     table[outcome] = _numbers(outcome, table, path, OUTCOMES)
     table[group] = table[group].astype(str).str.strip()
-    check_arms(table[group].unique(), str(control), f"column {group} of {path.name}")
+    _refuse_odd_names(group, table, path)
+    check_arms(table[group].unique(), str(control), f"column {shown(group)} of {shown(path.name)}")
     if not cut_by_age:
-        table[segment] = _in_order(table[segment].astype(str).str.strip())
+        table[segment] = table[segment].astype(str).str.strip()
+        _refuse_odd_names(segment, table, path)
+        table[segment] = _in_order(table[segment])
     _check_segments(table[segment], path)
     return table
 
@@ -111,7 +116,7 @@ def check_log(log: pd.DataFrame, segment: str, outcome: str, group: str, control
 def check_arms(arms: Iterable[object], control: object, where: str) -> None:
     """Raise InputError, naming the arms, unless there are two and control is one of them."""
     arms = sorted(arms, key=str)
-    named = ", ".join(repr(arm) for arm in arms[:6]) + (" ..." if len(arms) > 6 else "")
+    named = ", ".join(shown(repr(arm)) for arm in arms[:6]) + (" ..." if len(arms) > 6 else "")
     if len(arms) != 2:
         raise InputError(
             f"The arms in {where} are {named}. There must be two: keep the rows of control and of "
@@ -119,7 +124,8 @@ def check_arms(arms: Iterable[object], control: object, where: str) -> None:
         )
     if control not in arms:
         raise InputError(
-            f"is {control!r}, but the arms in {where} are {named}. Give one of them.", "control"
+            f"is {shown(repr(control))}, but the arms in {where} are {named}. Give one of them.",
+            "control",
         )
 
 
@@ -144,18 +150,21 @@ def _check_segments(column: pd.Series, path: Path) -> None:
     values = "value" if different == 1 else "values"
     advice = ", or cut this one into bands" if different > 1 else ""
     raise InputError(
-        f"{path.name}, column {column.name}: {different} different {values}; segments can be 2 to "
-        f"{MOST_SEGMENTS}. Please choose another column{advice}."
+        f"{shown(path.name)}, column {shown(column.name)}: {different} different {values}; "
+        f"segments can be 2 to {MOST_SEGMENTS}. Please choose another column{advice}."
     )
 
 
 def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -> pd.DataFrame:
     """The table in a file; columns: those the caller is going to use."""
     options: dict = {"encoding": "utf-8-sig", "index_col": False, "compression": None}
+    called = shown(path.name)
     if as_text:  # a segment may be called NA
         options["keep_default_na"] = False
         options["na_values"] = [""]
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("a folder or a device")
         header = pd.read_csv(path, nrows=0, **options)
         # codes keep their zeros, also where blanks stand around the name
         options["dtype"] = {name: str for name in header if name.strip() in as_text}
@@ -164,7 +173,7 @@ def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -
             table = pd.read_csv(path, **options).rename(columns=str.strip)
     except pd.errors.ParserWarning:
         raise InputError(
-            f"{path.name} has more values in a row than names in its first line. Add the name."
+            f"{called} has more values in a row than names in its first line. Add the name."
         ) from None
     except FileNotFoundError:
         raise InputError(
@@ -173,17 +182,17 @@ def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -
     except (OSError, ValueError) as error:  # pandas and unicode errors are ValueErrors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{path.name} cannot be read as a table ({reason}). Save it as CSV, utf-8."
+            f"{called} cannot be read as a table ({reason}). Save it as CSV, utf-8."
         ) from None
     found = list(table.columns)  # pandas calls the second Age "Age.1"
     twice = [name for name in columns if found.count(name) > 1 or f"{name}.1" in found]
     if twice:
-        raise InputError(f"{path.name} has the column {_names(twice)} more than once. Keep one.")
+        raise InputError(f"{called} has the column {_names(twice)} more than once. Keep one.")
     return table
 
 
 def _require(names: Sequence[str], table: pd.DataFrame, path: Path | None) -> None:
-    called = path.name if path else "The table"
+    called = shown(path.name) if path else "The table"
     missing = [name for name in dict.fromkeys(names) if name not in table]
     if missing:
         in_file = ": the first line holds the names, commas stand between them" if path else ""
@@ -201,6 +210,15 @@ def _refuse_blanks(names: Sequence[str], table: pd.DataFrame, path: Path | None)
         if not pd.api.types.is_numeric_dtype(table[name]):
             blank |= table[name].astype(str).str.strip() == ""
         _refuse(blank, path, table[name], "the value is blank: fill it in or take the row out")
+
+
+def _refuse_odd_names(name: str, table: pd.DataFrame, path: Path) -> None:
+    usable = {
+        text: len(text) <= LONGEST_NAME and not CONTROL.search(text)
+        for text in table[name].unique()
+    }
+    fault = f"{{value}} is no name: use up to {LONGEST_NAME} letters and signs, on one line"
+    _refuse(~table[name].map(usable), path, table[name], fault)
 
 
 def _refuse_repeats(name: str, table: pd.DataFrame, path: Path, advice: str) -> None:
@@ -224,11 +242,12 @@ def _refuse(bad: pd.Series, path: Path | None, values: pd.Series, fault: str) ->
     if not bad.any():
         return
     row, count = int(bad.to_numpy().argmax()), int(bad.sum())
-    where = f"Column {values.name}, the row with index {values.index[row]!r}"
+    column = f"column {shown(values.name)}"
+    where = f"C{column[1:]}, the row with index {shown(repr(values.index[row]))}"
     if path:
-        where = f"{path.name}, column {values.name}, line {_line(path, row)}"
+        where = f"{shown(path.name)}, {column}, line {_line(path, row)}"
     others = f" ({count} such rows in all)" if count > 1 else ""
-    raise InputError(f"{where}: {fault.format(value=values.iloc[row])}{others}.")
+    raise InputError(f"{where}: {fault.format(value=shown(values.iloc[row]))}{others}.")
 
 
 def _line(path: Path, row: int) -> int:
@@ -258,4 +277,6 @@ def _kept(file: Iterable[str], lines: list[str]) -> Iterable[str]:
 
 
 def _names(columns: Iterable[object]) -> str:
-    return ", ".join(f"'{name}'" for name in columns)
+    names = [f"'{shown(name)}'" for name in columns]
+    more = [f"and {len(names) - 12:,} more"] if len(names) > 12 else []
+    return ", ".join(names[:12] + more)

@@ -7,13 +7,19 @@ the notebook, in its order, so that each has predictions of its own.
 
 import json
 import os
+import re
+import sqlite3
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from helpers import InputError, exercises, is_number, words
+from helpers import LONGEST, InputError, exercises, is_number, words
 
 USUAL_FILE = Path(__file__).resolve().parents[1] / "my/predictions.json"
+LARGEST_FILE = 10_000_000  # bytes
 
 
 def predict(name: str, low: Any = ..., high: Any = ...) -> None:
@@ -43,7 +49,11 @@ def decide(name: str, decisions: dict[str, Any]) -> None:
         if word is not ...:
             said[str(segment)] = str(word).strip().lower()
     allowed = (words.SHIP, words.HOLD, words.COLLECT)
-    bad = [f"{word!r} for {segment}" for segment, word in said.items() if word not in allowed]
+    bad = [
+        words.name(f"{word!r} for {segment}")
+        for segment, word in said.items()
+        if word not in allowed
+    ]
     if bad:
         listed = ", ".join(bad)
         words.say(f'Not kept: {listed}. The words are "ship", "hold" and "collect more".')
@@ -78,23 +88,73 @@ def predictions() -> dict[str, dict[str, dict]]:
     for a file that holds something else; it is left as it is.
     """
     path = place()
+    if path is None or not path.exists():
+        return {}
     try:
-        text = path.read_text(encoding="utf-8") if path and path.exists() else ""
-        kept = json.loads(text.strip() or "{}")
-        for runs in kept.values():
-            for entry in runs.values():
-                if set(entry) != {"said", "truth"}:
-                    raise ValueError(f"an entry of {len(entry)} parts")
-    except (OSError, ValueError, AttributeError, TypeError):
-        mend = "It was left as it is: move it away."
+        if not path.is_file() or path.stat().st_size > LARGEST_FILE:
+            raise ValueError
+        kept = json.loads(path.read_text(encoding="utf-8").strip() or "{}")
+        if not all(map(_is_ours, kept, kept.values())):
+            raise ValueError
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+        mend = "It was left as it is: move it away, or name another one in AB_PREDICTIONS."
         raise InputError(f"{path} is no file of predictions. {mend}") from None
     return kept
 
 
 def place() -> Path | None:
-    """The file that AB_PREDICTIONS names, else my/predictions.json; None where it is empty."""
-    named = os.environ.get("AB_PREDICTIONS", USUAL_FILE)
-    return Path(named).expanduser() if named else None
+    """The file that AB_PREDICTIONS names, else my/predictions.json; None where it keeps nothing.
+
+    It keeps nothing where it is empty, or the system's null device. Links are followed. Raises
+    InputError for a name that cannot be one of a file.
+    """
+    named = os.environ.get("AB_PREDICTIONS", str(USUAL_FILE))
+    if named in ("", os.devnull):
+        return None
+    try:
+        return Path(named).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links, the home folder of nobody
+        mend = "Name another file in AB_PREDICTIONS."
+        raise InputError(
+            f"AB_PREDICTIONS is {named}, no place for a file ({error}). {mend}"
+        ) from None
+
+
+@contextmanager
+def locked(path: Path, seconds: float = 10) -> Iterator[None]:
+    """Hold what the file `path` stands for, so that no other process holds it meanwhile.
+
+    A lock ends with its process, however that ends. It is SQLite's, which works on every system;
+    the file itself stays empty. Raises OSError where it is not to be had within `seconds`.
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=seconds, isolation_level=None)) as holder:
+            holder.execute("BEGIN EXCLUSIVE")
+            yield
+    except sqlite3.Error as error:
+        raise OSError(None, str(error)) from None
+
+
+def _is_ours(name: Any, runs: Any) -> bool:
+    """Whether this part of a file is what `predict`, `decide` and `reveal` write."""
+    return bool(re.match(r"\d\d-", name) and runs) and all(
+        set(entry) == {"said", "truth"}
+        and (_is_range(entry["said"]) or _is_said(entry["said"], str))
+        and (
+            entry["truth"] is None
+            or is_number(entry["truth"])
+            or _is_said(entry["truth"], (int, float))
+        )
+        for entry in runs.values()
+    )
+
+
+def _is_range(said: Any) -> bool:
+    return isinstance(said, list) and len(said) == 2 and all(map(is_number, said))
+
+
+def _is_said(said: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(said, dict) and all(isinstance(word, kind) for word in said.values())
 
 
 def _record(name: str, space: dict, said: Any = None, truth: Any = None) -> Any:
@@ -102,33 +162,36 @@ def _record(name: str, space: dict, said: Any = None, truth: Any = None) -> Any:
 
     A fault is told, and the notebook runs on.
     """
-    path = place()
     try:
-        kept = predictions()
         knobs = vars(exercises.run_of(name[:2], space))
         run = ", ".join(f"{knob} = {value!r}" for knob, value in knobs.items())
-        entry = kept.setdefault(name, {}).setdefault(run, {"said": said, "truth": None})
-        if path is None:
+        path = place()
+        if path is None or (said is None and not path.exists()):
             return None
-        if entry["said"] is not None and entry["truth"] is None:
-            entry["said"] = said or entry["said"]
-            entry["truth"] = truth
-            _write(kept, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.with_name(f".{path.name}.lock")):
+            kept = predictions()
+            entry = kept.setdefault(name, {}).setdefault(run, {"said": said, "truth": None})
+            if entry["said"] is not None and entry["truth"] is None:
+                entry["said"] = said or entry["said"]
+                entry["truth"] = truth
+                _write(kept, path)
         return entry["said"]
     except InputError as error:
-        words.say(str(error))
+        words.say(words.name(error, most=LONGEST))
     except OSError as error:
-        why = f"{path} cannot be written ({error.strerror})"
+        why = words.name(f"{path} cannot be written ({error.strerror})", most=LONGEST)
         words.say(f"Not kept: {why}. Name another file in AB_PREDICTIONS.")
     return None
 
 
 def _write(kept: dict, path: Path) -> None:
     """Put the file in place whole, or leave the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_text(json.dumps(kept, indent=1, ensure_ascii=False), encoding="utf-8")
-    fresh.replace(path)
+    text = json.dumps(kept, indent=1, ensure_ascii=False)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".predictions-") as folder:
+        fresh = Path(folder) / path.name
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
 
 
 def _keep(name: str, space: dict, said: list | dict) -> None:
@@ -140,5 +203,5 @@ def _keep(name: str, space: dict, said: list | dict) -> None:
 
 def _spell(said: list | dict) -> str:
     if isinstance(said, dict):
-        return ", ".join(f"{segment} {word}" for segment, word in said.items())
+        return ", ".join(f"{words.name(segment)} {word}" for segment, word in said.items())
     return f"{said[0]:g} to {said[1]:g}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from html import escape
+import re
+from html import escape, unescape
 from typing import TYPE_CHECKING
 
 from IPython.display import display
 
-from helpers import InputError, is_number
+from helpers import InputError, is_number, shown
 
 if TYPE_CHECKING:
     from helpers.comparison import Comparison
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 GAIN, LOSS = "clear gain", "clear loss"
 TOO_SMALL, OPEN = "no gain worth having", "too uncertain to tell"
 SHIP, HOLD, COLLECT = "ship", "hold", "collect more"
+# What `say` takes as it stands, and what Markdown (or MathJax, for $) would otherwise obey.
+CODE = re.compile(r'((?<!`)`[\w ().,"=-]+`(?!`))')
+LIVE = re.compile(
+    r"[\\$<\[~@]|://|www\.|(?<![^\W_])_|_(?![^\W_])|^ *[#>+=]", flags=re.MULTILINE | re.IGNORECASE
+)
 
 
 def number(x: float, digits: int = 2, sign: bool = False) -> str:
@@ -166,13 +172,32 @@ def _said(low: float, high: float, worth: float, least: str) -> str:
     return f"A clear gain; whether it reaches the {least} worth having is still open."
 
 
+def name(value: object, most: int = 200) -> str:
+    """A value of a file or a knob for a sentence that `say` displays: shown as it is, not obeyed.
+
+    What has more than `most` characters is shortened. What is printed, or folded by `answer`, does
+    not need it.
+    """
+    live = r"[*`&]|^[-+#>=]|^\d(?=\d*[.)])"
+    return re.sub(live, lambda sign: f"&#{ord(sign[0])};", shown(value, most))
+
+
 def say(*sentences: str) -> None:
-    """Display sentences as text of the page, so that computed words read like typed ones."""
+    """Display sentences as text of the page, so that computed words read like typed ones.
+
+    Of Markdown they may have **strong** and *emphasised* words, `code` without brackets, and a
+    hyphen that starts a line of a list; all else is shown as it is.
+    """
     text = " ".join(filter(None, sentences))
-    display(
-        {"text/markdown": text.replace("$", r"\$").replace("<", "&lt;"), "text/plain": text},
-        raw=True,
-    )
+    parts = CODE.split(text)
+    parts[::2] = [LIVE.sub(_as_text, part) for part in parts[::2]]
+    display({"text/markdown": "".join(parts), "text/plain": unescape(text)}, raw=True)
+
+
+def _as_text(live: re.Match) -> str:
+    """What Markdown would obey, spelled so that it does not."""
+    usual = {"$": r"\$", "<": "&lt;"}
+    return usual.get(live[0]) or "".join(f"&#{ord(sign)};" for sign in live[0])
 
 
 def answer(text: str, summary: str = "Show the answer") -> None:

@@ -4,6 +4,10 @@ import dis
 import json
 import os
 import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import nbformat
@@ -11,7 +15,7 @@ import pytest
 
 from helpers import InputError, checks, predictions, words
 from tests import notebook_checks
-from tests.guards import run_in_process
+from tests.guards import caught, run_in_process
 from tools import notebooks
 
 FILES = [path for path in notebooks.find() if not notebooks.missing_package(path)]
@@ -54,6 +58,11 @@ def reveal(name, truth, **knobs):
 def said(name):
     """What is kept, in the only run there is; None if nothing is."""
     return next((entry["said"] for entry in checks.predictions().get(name, {}).values()), None)
+
+
+def left(folder: Path) -> list[str]:
+    """What stands in a folder, less the empty file that stands for the lock."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
 
 
 # In the notebooks
@@ -184,7 +193,7 @@ def test_kept_then_shown_then_fixed(file, shown):
     )
     (entry,) = checks.predictions()["03-p-value"].values()
     assert entry == {"said": [0.1, 0.4], "truth": 0.3}
-    assert list(file.parent.iterdir()) == [file]  # put in place whole, nothing left beside it
+    assert left(file.parent) == [file.name]  # put in place whole, nothing left beside it
 
 
 AS_WRITTEN = """{
@@ -290,10 +299,24 @@ FOREIGN = [
     '{"03-p-value": [',
     "\x00\x01",
     "null",
+    '{"scripts": {}}',
+    '{"scripts": {"test": {"said": [1, 2], "truth": null}}}',
+    '{"03-a": {}}',
+    '{"03-a": {"run": {"said": [1], "truth": null}}}',
+    '{"03-a": {"run": {"said": [1, "x"], "truth": null}}}',
+    '{"03-a": {"run": {"said": "x", "truth": null}}}',
+    '{"03-a": {"run": {"said": {"old": 1}, "truth": null}}}',
+    '{"03-a": {"run": {"said": [1, 2], "truth": "x"}}}',
+    '{"03-a": {"run": {"said": [1, 2], "truth": {"old": "x"}}}}',
+    '{"03-a": {"run": ["said", "truth"]}}',
+    '{"03-a": ["run"]}',
+    '{"03-p-value": ' + "[" * 100_000,
+    "[" * 100_000 + "]" * 100_000,
+    "9" * 5000,
 ]
 
 
-@pytest.mark.parametrize("content", FOREIGN)
+@pytest.mark.parametrize("content", FOREIGN, ids=lambda content: repr(content[:60]))
 def test_a_foreign_or_broken_file_is_told_and_left_as_it_is(file, shown, content):
     file.parent.mkdir()
     file.write_text(content, encoding="utf-8")
@@ -302,7 +325,7 @@ def test_a_foreign_or_broken_file_is_told_and_left_as_it_is(file, shown, content
     with pytest.raises(InputError):
         checks.predictions()
     assert len(shown) == 2 and all("is no file of predictions" in text for text in shown)
-    assert file.read_text(encoding="utf-8") == content and list(file.parent.iterdir()) == [file]
+    assert file.read_text(encoding="utf-8") == content and left(file.parent) == [file.name]
 
 
 def test_bytes_that_are_no_text(file, shown):
@@ -316,6 +339,126 @@ def test_a_file_that_cannot_be_written(file, shown, monkeypatch):
     file.parent.write_text("a file where a folder should be", encoding="utf-8")
     predict("03-p-value", 0.2, 0.6)
     assert shown[-1].startswith(("Not kept: ", str(file))) and "AB_PREDICTIONS" in shown[-1]
+
+
+def test_a_file_too_large_for_predictions_is_not_read(file, shown):
+    file.parent.mkdir()
+    with file.open("wb") as opened:
+        opened.truncate(10**12)  # of zeros; the disk has none of them
+    predict("03-p-value", 0.2, 0.6)
+    assert "is no file of predictions" in shown[-1] and file.stat().st_size == 10**12
+
+
+def guard_kind(file: Path, kind: str, shown: list[str]) -> None:
+    """What is no regular file stays what it is, and nobody is told that anything was kept."""
+    before = file.lstat().st_mode, file.lstat().st_ino
+    predict("03-p-value", 0.2, 0.6)
+    reveal("03-p-value", 0.5)
+    assert (file.lstat().st_mode, file.lstat().st_ino) == before, kind
+    assert not [text for text in shown if text.startswith(("Kept", "You said"))], kind
+
+
+def replaced(kept: dict, path: Path) -> None:
+    """The fault: whatever stands there is replaced."""
+    fresh = path.with_name("new")
+    fresh.write_text(json.dumps(kept), encoding="utf-8")
+    fresh.replace(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("kind", ["pipe", "folder", "loop"])
+def test_what_is_no_regular_file_is_left_as_it_is(file, shown, monkeypatch, kind):
+    file.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to(file.name)
+    guard_kind(file, kind, shown)
+    assert len(shown) == 2 and "AB_PREDICTIONS" in shown[-1]
+    monkeypatch.setattr(predictions, "place", lambda: file)
+    monkeypatch.setattr(predictions, "predictions", dict)
+    monkeypatch.setattr(predictions, "_write", replaced)
+    if kind != "folder":  # which cannot be replaced
+        caught(lambda made: guard_kind(made, kind, shown), file)
+
+
+def test_the_null_device_keeps_nothing_and_stays(monkeypatch, shown):
+    monkeypatch.setenv("AB_PREDICTIONS", os.devnull)
+    before = Path(os.devnull).stat().st_mode
+    predict("03-p-value", 0.2, 0.6)
+    assert reveal("03-p-value", 0.5) is None and shown == []
+    assert Path(os.devnull).stat().st_mode == before and checks.predictions() == {}
+
+
+def test_a_link_stays_one_and_leads_to_what_was_kept(file, shown, tmp_path):
+    file.parent.mkdir()
+    (tmp_path / "usb").mkdir()
+    file.symlink_to(tmp_path / "usb/mine.json")
+    predict("03-p-value", 0.2, 0.6)
+    predict("03-false-alarms", 1, 9)
+    assert file.is_symlink() and said("03-p-value") == [0.2, 0.6] and said("03-false-alarms")
+    assert left(tmp_path / "usb") == ["mine.json"]
+
+
+@pytest.mark.parametrize("named", ["~nobody-of-this-name/x", "a/\x1b[31m/" + "x" * 300 + "/y"])
+def test_a_place_that_is_none_is_told(monkeypatch, shown, named, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AB_PREDICTIONS", named)
+    predict("03-p-value", 0.2, 0.6)
+    assert "AB_PREDICTIONS" in shown[-1] and "\x1b" not in shown[-1] and len(shown) == 1
+    reveal("03-p-value", 0.5)
+
+
+def guard_at_once(shown: list[str]) -> None:
+    """Twelve notebooks keep five predictions each, at the same time: all that is told is true."""
+    names = [f"03-{notebook}-{k}" for notebook in range(12) for k in range(5)]
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda name: predict(name, 1, 2), names))
+    told = [text for text in shown if text.startswith("Kept")]
+    assert len(told) == len(checks.predictions()) == len(names)
+
+
+def test_notebooks_that_keep_at_once_lose_nothing(file, shown, monkeypatch):
+    guard_at_once(shown)
+    file.unlink()
+    shown.clear()
+    monkeypatch.setattr(predictions, "locked", lambda _path: nullcontext())
+    caught(guard_at_once, shown)
+
+
+def test_who_waits_too_long_is_told(file, shown, monkeypatch):
+    predict("03-p-value", 0.2, 0.6)
+    locked = predictions.locked
+    monkeypatch.setattr(predictions, "locked", lambda path: locked(path, seconds=0.05))
+    with locked(file.with_name(f".{file.name}.lock")):
+        predict("03-p-value", 0.1, 0.2)
+    assert "Not kept: " in shown[-1] and "database is locked" in shown[-1]
+    predict("03-p-value", 0.1, 0.2)
+    assert said("03-p-value") == [0.1, 0.2]
+
+
+def test_a_lock_ends_with_its_process(tmp_path):
+    """As after kill -9, or a computer that was switched off."""
+    code = f"""
+import os, pathlib
+from helpers.predictions import locked
+with locked(pathlib.Path({str(tmp_path / "lock")!r})):
+    os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=notebooks.ROOT).returncode == 9
+    with predictions.locked(tmp_path / "lock", seconds=0):
+        assert (tmp_path / "lock").stat().st_size == 0
+        with pytest.raises(OSError), predictions.locked(tmp_path / "lock", seconds=0):
+            pytest.fail("held twice")
+
+
+def test_names_from_a_file_are_shown_as_they_are(file, shown):
+    decide("06-envelope", {"*a* `b` &lt;": "ship"})
+    assert shown[-1] == "Kept: *a* `b` &lt; ship."
+    decide("06-envelope", {"*a*": "sell"})
+    assert shown[-1].startswith("Not kept: 'sell' for *a*.")
 
 
 def test_a_full_disk_leaves_the_old_file(file, shown, monkeypatch):

@@ -3,7 +3,9 @@
 import dataclasses
 import math
 import re
+from html import unescape
 
+import mistune
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
@@ -441,6 +443,103 @@ def test_signs_that_mean_something_to_a_page_are_shown_as_they_are(monkeypatch):
             "text/plain": "p < 0.0001 for <b> and $5",
         }
     ]
+
+
+# Names that come from a file
+
+NASTY = [
+    "[click](javascript:alert(1))",
+    "![i](http://example.org/t.png)",
+    "[x]: http://example.org/t.png",
+    "<img src=http://example.org/t.png>",
+    "<script>alert(1)</script>",
+    "<http://example.org>",
+    "http://example.org/t",
+    "HTTPS://example.org",
+    "see www.example.org/x, or WWW.example.org",
+    "me@example.org",
+    "mailto:me@example.org",
+    "`code`",
+    "`` ` [x](javascript:alert(1)) ` ``",
+    "```[x](javascript:alert(1))`",
+    "`[x](javascript:alert(1))`",
+    "**strong**",
+    "*a*b*",
+    "__init__",
+    "_x_ and age_band and a__b__c",
+    "~~gone~~",
+    "# big",
+    "> said",
+    "- one",
+    "+ two",
+    "1. first",
+    "23) second",
+    "===",
+    "---",
+    "&lt;b&gt; &amp; &#42; &copy",
+    r"\*a\* \[b\] \(x\) \\",
+    "$x^2$ and $5 to $10",
+    "a|b",
+    "[^1]",
+    "- [ ] done",
+    ":) {a} %x% 100% (b) 'c' \"d\"",
+    "größer, 日本, é",
+]
+
+
+def rendered(markdown: str) -> str:
+    """As pages do that read the most: bare addresses are links, | makes tables."""
+    plugins = ["url", "table", "strikethrough", "task_lists", "footnotes", "math"]
+    return mistune.create_markdown(escape=False, plugins=plugins)(markdown)
+
+
+def guard_name(bundle: dict, sentence: str) -> None:
+    """A page shows the sentence to the letter, with no other markup than the paragraph's."""
+    html = rendered(bundle["text/markdown"])
+    inside = html.strip().removeprefix("<p>").removesuffix("</p>")
+    assert "<" not in inside, html
+    assert unescape(inside) == sentence == bundle["text/plain"]
+
+
+@pytest.mark.parametrize("value", NASTY)
+@pytest.mark.parametrize("sentence", ["{}", "The mean of {}: 3."])
+def test_a_name_is_shown_as_it_is(shown, value, sentence):
+    words.say(sentence.format(words.name(value)))
+    guard_name(shown[0], sentence.format(value))
+
+
+def test_names_that_are_obeyed_are_caught(shown):
+    """Without `name` and `say`, nearly all of them are something else on a page."""
+    live = []
+    for value in NASTY:
+        try:
+            guard_name({"text/markdown": value, "text/plain": value}, value)
+        except AssertionError:
+            live.append(value)
+    assert len(live) > 25 and "a|b" not in live
+
+
+@pytest.mark.parametrize("value", NASTY)
+def test_a_forgotten_name_can_neither_link_nor_fetch(shown, value):
+    """Only emphasis is left to a value that enters a sentence without `name`."""
+    words.say(f"{value}", f"and {value}.", f"\n- {value}: 3")
+    html = rendered(shown[0]["text/markdown"])
+    tags = set(re.findall(r"<(\w+)", html))
+    assert tags.isdisjoint({"a", "img", "script", "table", "input", "del", "sup"}), html
+
+
+def test_a_list_keeps_its_names(shown):
+    words.say(f"- {words.name('- one')}: *3* and `a = 2`.\n- {words.name('1. two')}: **4**.")
+    html = rendered(shown[0]["text/markdown"])
+    assert html.count("<li>") == 2 and html.count("<ul>") == 1 and "<ol>" not in html
+    assert "- one: <em>3</em> and <code>a = 2</code>." in html
+    assert shown[0]["text/plain"] == "- - one: *3* and `a = 2`.\n- 1. two: **4**."
+
+
+def test_a_name_is_short_and_has_no_controls(shown):
+    words.say(words.name("\x1b[31m" + "x" * 100_000 + "\u202e"))
+    text = shown[0]["text/plain"]
+    assert len(text) < 230 and "\x1b" not in text and r"\x1b[31mxxx" in text and r"\u202e" in text
 
 
 # Calls that are refused
