@@ -85,13 +85,10 @@ def load_log(
     if table[outcome].dtype == bool:
         table[outcome] = table[outcome].astype(int)
     table[outcome] = _numbers(outcome, table, path, OUTCOMES)
-    table[group] = table[group].astype(str).str.strip()
-    _refuse_odd_names(group, table, path)
+    table[group] = _labels(group, table, path)
     check_arms(table[group].unique(), str(control), f"column {shown(group)} of {shown(path.name)}")
     if not cut_by_age:
-        table[segment] = table[segment].astype(str).str.strip()
-        _refuse_odd_names(segment, table, path)
-        table[segment] = _in_order(table[segment])
+        table[segment] = _in_order(_labels(segment, table, path))
     _check_segments(table[segment], path)
     return table
 
@@ -157,20 +154,9 @@ def _check_segments(column: pd.Series, path: Path) -> None:
 
 def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -> pd.DataFrame:
     """The table in a file; columns: those the caller is going to use."""
-    options: dict = {"encoding": "utf-8-sig", "index_col": False, "compression": None}
     called = shown(path.name)
-    if as_text:  # a segment may be called NA
-        options["keep_default_na"] = False
-        options["na_values"] = [""]
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("a folder or a device")
-        header = pd.read_csv(path, nrows=0, **options)
-        # codes keep their zeros, also where blanks stand around the name
-        options["dtype"] = {name: str for name in header if name.strip() in as_text}
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, **options).rename(columns=str.strip)
+        table = _parsed(path, as_text)
     except pd.errors.ParserWarning:
         raise InputError(
             f"{called} has more values in a row than names in its first line. Add the name."
@@ -180,7 +166,7 @@ def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -
             f"There is no file {path}. Check the spelling, or give the whole path."
         ) from None
     except (OSError, ValueError) as error:  # pandas and unicode errors are ValueErrors
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = shown(str(error).strip() or type(error).__name__, most=200)
         raise InputError(
             f"{called} cannot be read as a table ({reason}). Save it as CSV, utf-8."
         ) from None
@@ -189,6 +175,22 @@ def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -
     if twice:
         raise InputError(f"{called} has the column {_names(twice)} more than once. Keep one.")
     return table
+
+
+def _parsed(path: Path, as_text: Sequence[str]) -> pd.DataFrame:
+    """The table in a file as pandas reads it, blanks around names taken off."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    options: dict = {"encoding": "utf-8-sig", "index_col": False, "compression": None}
+    if as_text:  # a segment may be called NA
+        options["keep_default_na"] = False
+        options["na_values"] = [""]
+    header = pd.read_csv(path, nrows=0, **options)
+    # codes keep their zeros, also where blanks stand around the name
+    options["dtype"] = {name: str for name in header if name.strip() in as_text}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(path, **options).rename(columns=str.strip)
 
 
 def _require(names: Sequence[str], table: pd.DataFrame, path: Path | None) -> None:
@@ -212,13 +214,13 @@ def _refuse_blanks(names: Sequence[str], table: pd.DataFrame, path: Path | None)
         _refuse(blank, path, table[name], "the value is blank: fill it in or take the row out")
 
 
-def _refuse_odd_names(name: str, table: pd.DataFrame, path: Path) -> None:
-    usable = {
-        text: len(text) <= LONGEST_NAME and not CONTROL.search(text)
-        for text in table[name].unique()
-    }
+def _labels(name: str, table: pd.DataFrame, path: Path) -> pd.Series:
+    """The column as text; InputError at the first value that could not be shown as a name."""
+    labels = table[name].astype(str).str.strip()
+    odd = [text for text in labels.unique() if len(text) > LONGEST_NAME or CONTROL.search(text)]
     fault = f"{{value}} is no name: use up to {LONGEST_NAME} letters and signs, on one line"
-    _refuse(~table[name].map(usable), path, table[name], fault)
+    _refuse(labels.isin(odd), path, labels, fault)
+    return labels
 
 
 def _refuse_repeats(name: str, table: pd.DataFrame, path: Path, advice: str) -> None:

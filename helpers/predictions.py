@@ -88,9 +88,11 @@ def predictions() -> dict[str, dict[str, dict]]:
     for a file that holds something else; it is left as it is.
     """
     path = place()
-    if path is None or not path.exists():
+    if path is None:
         return {}
     try:
+        if not path.exists():
+            return {}
         if not path.is_file() or path.stat().st_size > LARGEST_FILE:
             raise ValueError
         kept = json.loads(path.read_text(encoding="utf-8").strip() or "{}")
