@@ -131,6 +131,7 @@ def locked(path: Path, seconds: float = 10) -> Iterator[None]:
     """
     try:
         with closing(sqlite3.connect(path, timeout=seconds, isolation_level=None)) as holder:
+            holder.execute("PRAGMA journal_mode = OFF")  # nothing is written, so nothing to undo
             holder.execute("BEGIN EXCLUSIVE")
             yield
     except sqlite3.Error as error:

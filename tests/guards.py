@@ -257,3 +257,22 @@ def part_two_is_true(
     table = heterogeneity.compare_segments(data.load_log(), "age_band", "converted")
     for row in table.itertuples():
         assert f"- {row.Index}: {words.verdict(row, 0.01, 'percentage points', 100)}" in texts["06"]
+
+
+class NoKernel:
+    """What `notebooks.client_for` returns, without a kernel: `work` is called in place of one."""
+
+    km = _cleanup_kernel = None
+
+    def __init__(self, work, *given):
+        self.work, self.given = work, given
+
+    async def async_execute(self, env):
+        self.work(*self.given)
+
+
+def without_kernels(monkeypatch, work=lambda notebook, folder: None) -> None:
+    """Let a re-run execute no cell; work(notebook, folder) may raise what a kernel would."""
+    monkeypatch.setattr(
+        notebooks, "client_for", lambda notebook, folder, _: NoKernel(work, notebook, folder)
+    )

@@ -21,7 +21,7 @@ from helpers import InputError, checks, exercises
 from tests.guards import run_in_process
 from tests.test_exercises import EXERCISES, NOTEBOOKS
 from tests.test_house import committed_files
-from tools import class_sets, notebooks
+from tools import class_sets, files, notebooks
 
 NAMES = ["Ada Lovelace", "Анна Каренина", "Бэла / Bela"]
 FIRST = 7
@@ -707,7 +707,7 @@ def test_without_options_one_set_with_the_seed_of_the_course(few, tmp_path, caps
     ],
 )
 def test_any_name_makes_a_safe_file_name(name, file, tmp_path):
-    assert class_sets.file_name(name) == file
+    assert files.as_file_name(name) == file
     if file:
         (tmp_path / f"001-{file}.zip").write_bytes(b"")
 

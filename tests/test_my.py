@@ -134,7 +134,7 @@ def disk_full(_course: Path, patch) -> None:
 
 def unwritable(_course: Path, patch) -> None:
     """As root may write anywhere, the permission is taken away by hand."""
-    patch.setattr(tempfile, "TemporaryDirectory", no_permission)
+    patch.setattr(tempfile, "mkdtemp", no_permission)
 
 
 def a_file(course: Path, _patch) -> None:
@@ -159,8 +159,8 @@ REFUSALS = [
     (unwritable, True, DENIED),
     (broken, False, BROKEN),
     (broken, True, BROKEN),
-    (a_file, False, "my (a file has that name). Move it away."),
-    (a_lost_link, False, "my (File exists). Mend that, and try again."),
+    (a_file, False, "my is a file. Move it away."),
+    (a_lost_link, False, "my is no place for a folder (a link that leads nowhere). Move it away."),
 ]
 
 

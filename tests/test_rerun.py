@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from helpers import data, words
-from tests.guards import RUNS, STANDARD, expected, tells_the_truth
+from tests.guards import RUNS, STANDARD, expected, tells_the_truth, without_kernels
 from tools import notebooks, rerun
 
 
@@ -42,7 +42,7 @@ def test_results_that_cannot_be_replaced_leave_the_others(
 ):
     """And the home folder may be typed as a wave, which make hands on as it stands."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(notebooks, "execute", lambda *_given, **_more: None)
+    without_kernels(monkeypatch)
     data.load_customers().to_csv(tmp_path / "mine.csv", index=False)
     command = ["--target-cluster", "1", "--customers", "~/mine.csv", "--out", "~/out"]
     assert rerun.main(command) == 0

@@ -17,9 +17,9 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from helpers import InputError, data, heterogeneity, words
-from tests.guards import caught, run_in_process
+from tests.guards import caught, run_in_process, without_kernels
 from tests.guards import lies as false_verdicts
-from tools import notebooks, rerun
+from tools import command, notebooks, rerun
 
 NUMBER = r"[+-]?[\d,]*\.?\d+"
 LINE = re.compile(
@@ -293,9 +293,7 @@ def course(tmp_path, monkeypatch):
         shutil.copy(path, root / "notebooks" / path.name)
     started = []
     monkeypatch.setattr(notebooks, "ROOT", root)
-    monkeypatch.setattr(
-        notebooks, "execute", lambda notebook, folder, on_cell=None: started.append(notebook)
-    )
+    without_kernels(monkeypatch, lambda notebook, _folder: started.append(notebook))
     monkeypatch.chdir(tmp_path)
     return started
 
@@ -515,13 +513,13 @@ def test_names_that_look_like_options_are_left_as_they_are(course, tmp_path, cap
 
 
 def test_a_run_that_stops_midway_leaves_nothing(course, tmp_path, capsys, monkeypatch):
-    def stops(notebook, folder, on_cell=None):
+    def stops(_notebook, folder):
         (folder / "half.csv").write_text("1", encoding="utf-8")
         raise CellExecutionError("", "InputError", "Mend row 2.")
 
     write_logs(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(notebooks, "execute", stops)
+    without_kernels(monkeypatch, stops)
     assert rerun.main(GOOD) == 2
     assert (
         "06_segments.ipynb stopped and nothing was written. InputError: Mend row 2."
@@ -542,7 +540,7 @@ def test_help_names_every_option_with_its_default(capsys):
     shown = capsys.readouterr().out
     assert stopped.value.code == 0
     for name in [*rerun.CLUSTER_KNOBS, *rerun.LOG_KNOBS, "seed", "out"]:
-        line = re.search(rf"^  {rerun.option(name)} .*$", shown, flags=re.MULTILINE)
+        line = re.search(rf"^  {command.option(name)} .*$", shown, flags=re.MULTILINE)
         assert line, name
         default = rerun.DEFAULTS.get(name)
         if default is not None:

@@ -6,6 +6,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat.v4 import new_code_cell, new_notebook
 
 from helpers import data
+from tests.guards import without_kernels
 from tools import notebooks, rerun
 
 
@@ -23,7 +24,7 @@ def series(tmp_path, monkeypatch):
     place = tmp_path / "results"
     place.mkdir()
     monkeypatch.setattr(notebooks, "find", lambda: sorted(folder.glob("*.ipynb")))
-    monkeypatch.setattr(notebooks, "execute", lambda notebook, folder, on_cell=None: None)
+    without_kernels(monkeypatch)
     return place
 
 
@@ -116,6 +117,7 @@ def test_good_run_writes_every_notebook_with_its_knobs(series, capsys):
     ]
     assert rerun.main(arguments) == 0
     assert sorted(path.name for path in series.rglob("*")) == [
+        ".made_by_rerun.json",
         "01_first.ipynb",
         "02_second.ipynb",
         "new",
@@ -130,10 +132,10 @@ def test_good_run_writes_every_notebook_with_its_knobs(series, capsys):
 
 
 def stops_at_the_second(error):
-    """An `execute` that fails in the second notebook."""
+    """Work that fails in the second notebook."""
     done = []
 
-    def execute(notebook, folder, on_cell=None):
+    def execute(notebook, folder):
         done.append(notebook)
         (folder / "half.csv").write_text("1", encoding="utf-8")
         if len(done) == 2:
@@ -143,10 +145,8 @@ def stops_at_the_second(error):
 
 
 def test_run_that_stops_midway_leaves_nothing(series, capsys, monkeypatch):
-    monkeypatch.setattr(
-        notebooks,
-        "execute",
-        stops_at_the_second(CellExecutionError("", "InputError", "Mend row 2.")),
+    without_kernels(
+        monkeypatch, stops_at_the_second(CellExecutionError("", "InputError", "Mend row 2."))
     )
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
     said = "02_second.ipynb stopped and nothing was written. InputError: Mend row 2."
@@ -155,18 +155,15 @@ def test_run_that_stops_midway_leaves_nothing(series, capsys, monkeypatch):
 
 
 def test_interrupted_run_leaves_nothing(series, monkeypatch):
-    monkeypatch.setattr(notebooks, "execute", stops_at_the_second(KeyboardInterrupt()))
-    with pytest.raises(KeyboardInterrupt):
-        rerun.main(["--target-cluster", "1", "--out", str(series / "new")])
+    without_kernels(monkeypatch, stops_at_the_second(KeyboardInterrupt()))
+    assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 130
     assert list(series.iterdir()) == []
 
 
 def test_earlier_results_survive_a_run_that_stops(series, monkeypatch):
     (series / "new").mkdir()
     (series / "new" / "01_first.ipynb").write_text("earlier", encoding="utf-8")
-    monkeypatch.setattr(
-        notebooks, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no"))
-    )
+    without_kernels(monkeypatch, stops_at_the_second(CellExecutionError("", "ValueError", "no")))
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
     assert (series / "new" / "01_first.ipynb").read_text(encoding="utf-8") == "earlier"
     assert [path.name for path in series.rglob("*")] == ["new", "01_first.ipynb"]
@@ -176,7 +173,7 @@ def test_earlier_results_survive_a_run_that_stops(series, monkeypatch):
     "error", [CellTimeoutError("too slow"), DeadKernelError("died")], ids=["timeout", "dead kernel"]
 )
 def test_kernel_that_hangs_or_dies_is_told_from_a_full_disk(series, capsys, monkeypatch, error):
-    monkeypatch.setattr(notebooks, "execute", stops_at_the_second(error))
+    without_kernels(monkeypatch, stops_at_the_second(error))
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 2
     message = capsys.readouterr().err
     assert "02_second.ipynb" in message
@@ -185,8 +182,6 @@ def test_kernel_that_hangs_or_dies_is_told_from_a_full_disk(series, capsys, monk
 
 
 def test_run_that_stops_midway_leaves_no_new_folders(series, monkeypatch):
-    monkeypatch.setattr(
-        notebooks, "execute", stops_at_the_second(CellExecutionError("", "ValueError", "no"))
-    )
+    without_kernels(monkeypatch, stops_at_the_second(CellExecutionError("", "ValueError", "no")))
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "far" / "away" / "new")]) == 2
     assert list(series.iterdir()) == []

@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tools import notebooks, slides, store_notebooks
 
 
-@pytest.mark.parametrize("name", ["3", "nonsense", "--help", "03_t_test.ipynb"])
+@pytest.mark.parametrize("name", ["3", "nonsense", "03_t_test.ipynb"])
 def test_store_tells_a_name_that_it_does_not_know(small_course, capsys, monkeypatch, name):
     stored = []
     monkeypatch.setattr(store_notebooks, "store", stored.append)

@@ -9,7 +9,6 @@ of the list, so that the others keep theirs. Each set holds what a learner needs
 import argparse
 import copy
 import csv
-import hashlib
 import html
 import io
 import json
@@ -18,7 +17,6 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Iterable
@@ -32,16 +30,16 @@ import nbformat
 import numpy as np
 from tqdm import tqdm
 
-from helpers import InputError, exercises, is_number, words
-from tools import files, notebooks
+from helpers import InputError, exercises, is_number, shown, words
+from tools import command, files, notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP = "segment-aware-ab-testing"  # the folder inside each zip
 FILES = """README.md LICENSE Makefile pyproject.toml environment.yml
 data/README.md data/ab_test_data.csv data/customers.csv data/customers_with_clusters.csv
-data/make_data.py data/published_experiments.json tools/__init__.py tools/files.py tools/my.py
-tools/notebooks.py tools/rerun.py tools/locks/requirements.txt tools/locks/scale.txt
-tools/one_effect_many_verdicts.png
+data/make_data.py data/published_experiments.json tools/__init__.py tools/command.py tools/files.py
+tools/my.py tools/notebooks.py tools/rerun.py tools/locks/requirements.txt
+tools/locks/scale.txt tools/one_effect_many_verdicts.png
 book/conda_and_windows.md book/own_customers.md book/own_log.md book/large_logs.md"""
 SERIES = re.compile(r"notebooks/\d\d_\w+\.ipynb$")
 # What asks a learner for something, and what stands in such a cell until somebody answers;
@@ -54,7 +52,7 @@ OPEN = {
 }
 MOST = 1000
 COURSE_SEED = 42
-MADE = ".made_by_class_sets.json"
+MADE = files.made_by("class_sets")
 NOTE = b"""> **This is a class set.** Call `make lab` in this folder; your notebooks are then in
 > `my/`. The seed in their first cell is yours: leave it. Solutions, tests and the commands for
 > teachers are in the whole course, not here.
@@ -89,15 +87,6 @@ def whole(option: str, text: str, low: int, high: int, such_as: int) -> int:
     return int(text)
 
 
-def file_name(name: str) -> str:
-    """What of a name may stand in a file name: letters of any alphabet, digits and hyphens.
-
-    60 at most, and a letter keeps its marks.
-    """
-    kept = (c if c.isalnum() or unicodedata.category(c).startswith("M") else "-" for c in name)
-    return re.sub("-+", "-", "".join(kept)).strip("-")[:60].strip("-")
-
-
 def read_names(path: Path) -> list[str]:
     """The names of a class list, one a line.
 
@@ -116,7 +105,7 @@ def read_names(path: Path) -> list[str]:
         raise InputError(f"The class list {path} has {len(names)} names. {mend}")
     seen: dict[str, int] = {}
     for number, name in enumerate(names, start=1):
-        if not file_name(name):
+        if not files.as_file_name(name):
             mend = "Take the line out, or fill it in."
             raise InputError(f"The class list {path} has no name in line {number}. {mend}")
         before = seen.setdefault(name.casefold(), number)
@@ -133,7 +122,7 @@ def class_list(seeds: str | None, names: Path | None, first: str | None) -> list
         raise InputError("Give either --seeds or --names: a class list says how many there are.")
     if names is not None:
         called = read_names(names)
-        files = [f"{k:03d}-{file_name(name)}" for k, name in enumerate(called, start=1)]
+        files = [f"{k:03d}-{files.as_file_name(name)}" for k, name in enumerate(called, start=1)]
     elif seeds is not None:
         many = whole("seeds", seeds, 1, MOST, 30)
         called = files = [f"student-{k:03d}" for k in range(1, many + 1)]
@@ -419,12 +408,11 @@ def sums(folder: Path) -> dict[str, str]:
     left = re.compile(
         r"\._.*|\.~lock\..*#|\.ds_store|\.directory|thumbs\.db|desktop\.ini|" + re.escape(MADE)
     )
-    found = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() or not left.fullmatch(path.name.lower()):
-            content = path.read_bytes() if path.is_file() else None
-            found[path.name] = "" if content is None else hashlib.sha256(content).hexdigest()
-    return found
+    return {
+        path.name: files.checksum(path)
+        for path in sorted(folder.iterdir())
+        if path.is_dir() or not left.fullmatch(path.name.lower())
+    }
 
 
 def check_place(out: Path) -> None:
@@ -443,19 +431,11 @@ def check_place(out: Path) -> None:
             mend = "Name another folder with --out."
             raise InputError(f"Cannot write to {folder} (no permission). {mend}")
     if nearest == out:
-        made = made_earlier(out)
+        made, _ = files.made_earlier(out, "class_sets")
         for name, checksum in sums(out).items():
             if made.get(name) != checksum:
                 mend = "Move them away, or name another folder with --out."
                 raise InputError(f"{out} holds files of yours: {name}. {mend}")
-
-
-def made_earlier(out: Path) -> dict[str, str]:
-    """The checksums of what this command left in a folder; none where it was not here."""
-    try:
-        return dict(json.loads((out / MADE).read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError):
-        return {}
 
 
 def write_sets(students: list[Student], out: Path) -> None:
@@ -465,24 +445,24 @@ def write_sets(students: list[Student], out: Path) -> None:
     shared = packed({f"{TOP}/{name}": content for name, content in common.items()})
     asked = titles(books)
     tasks = tasks_of(students, asked, books)
-    nearest = next(folder for folder in out.parents if folder.is_dir())
     steps = {"total": len(tasks) + len(students), "desc": "key and sets", "leave": False}
     with (
-        tempfile.TemporaryDirectory(dir=nearest, prefix=".unfinished-") as workshop,
+        files.workshop(out.parent) as workshop,
         tqdm(**steps, file=sys.stderr, disable=None) as bar,
     ):
         found = list(solve_all(tasks, bar))
         key = [found[k * len(asked) : (k + 1) * len(asked)] for k in range(len(students))]
         refuse_twins(students, key)
-        fresh = Path(workshop) / "fresh"
+        fresh = workshop / "fresh"
         fresh.mkdir()
         for student in students:
             (fresh / student.file).write_bytes(set_of(student, books, shared))
             bar.update()
         write_key(fresh, students, asked, key)
-        (fresh / MADE).write_text(json.dumps(sums(fresh)), encoding="utf-8")
+        made = {"of": "", "files": sums(fresh)}
+        (fresh / MADE).write_text(json.dumps(made), encoding="utf-8")
         check_place(out)  # again: it has taken a while
-        exchange(fresh, out, aside=Path(workshop) / "old")
+        exchange(fresh, out, aside=workshop / "old")
 
 
 def set_of(student: Student, books: dict[str, nbformat.NotebookNode], shared: bytes) -> bytes:
@@ -509,6 +489,7 @@ def write_key(
 
 def exchange(fresh: Path, out: Path, aside: Path) -> None:
     """Put the fresh folder in the place of the old one, which stays if that fails."""
+    command.undisturbed()
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         if out.exists():
@@ -519,12 +500,9 @@ def exchange(fresh: Path, out: Path, aside: Path) -> None:
             aside.rename(out)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> command.Parser:
     """The options of the command."""
-    made = argparse.ArgumentParser(
-        prog="python -m tools.class_sets", description=__doc__, allow_abbrev=False
-    )
-    made.formatter_class = argparse.RawDescriptionHelpFormatter
+    made = command.Parser("python -m tools.class_sets", __doc__)
     made.add_argument("--seeds", metavar="N", help="how many sets, such as 30")
     listed = "a class list in utf-8, one name a line"
     made.add_argument("--names", metavar="FILE", type=files.typed_path, help=listed)
@@ -540,33 +518,28 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line: 0 when all went well.
-
-    With a message, 2 for what cannot be used and 130 after Ctrl-C.
-    """
-    given = parser().parse_args(arguments)
-    out = given.out.resolve()
+def work(given: argparse.Namespace) -> int:
+    """The command with the options that were given."""
+    out = files.as_folder(given.out)
     try:
         students = class_list(given.seeds, given.names, given.first)
         write_sets(students, out)
         size = sum(path.stat().st_size for path in out.glob("*.zip")) / len(students) / 1000
-    except InputError as error:
-        print(f"tools.class_sets: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
         full = f"Cannot write to {out} ({error.strerror}). Name another folder with --out."
-        print(f"tools.class_sets: {full}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("tools.class_sets: stopped; nothing was written.", file=sys.stderr)
-        return 130
+        raise InputError(full) from None
     seeds = f"seed {students[0].seed}"
     if len(students) > 1:
         seeds = f"seeds {students[0].seed} to {students[-1].seed}"
-    print(f"{words.count(len(students), 'set')} ({size:.0f} kB each), {seeds}: {out}")
+    place = shown(out, most=1000)
+    print(f"{words.count(len(students), 'set')} ({size:.0f} kB each), {seeds}: {place}")
     print("For you alone: key.csv for the spreadsheet, key.html to print.")
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line: 0 when all went well, else as `command.run` says."""
+    return command.run("tools.class_sets", lambda: work(parser().parse_args(arguments)))
 
 
 if __name__ == "__main__":

