@@ -110,7 +110,8 @@ def test_the_command_writes_the_series_and_the_shipped_file_comes_from_notebook_
     printed = capsys.readouterr().out
     assert str(out) in printed and words.verdict(expected(STANDARD)[1][1]) in printed
     assert {p.name for p in out.iterdir()} == {p.name for p in notebooks.find()} | {
-        "customers_with_clusters.csv"
+        "customers_with_clusters.csv",
+        ".made_by_rerun.json",
     }
     made, shipped = ((f / "customers_with_clusters.csv").read_bytes() for f in (out, data.FOLDER))
     same = (

@@ -15,7 +15,6 @@ import json
 import math
 import os
 import re
-import signal
 import sys
 import unicodedata
 import zipfile
@@ -122,17 +121,17 @@ def class_list(seeds: str | None, names: Path | None, first: str | None) -> list
         raise InputError("Give either --seeds or --names: a class list says how many there are.")
     if names is not None:
         called = read_names(names)
-        files = [f"{k:03d}-{files.as_file_name(name)}" for k, name in enumerate(called, start=1)]
+        zips = [f"{k:03d}-{files.as_file_name(name)}" for k, name in enumerate(called, start=1)]
     elif seeds is not None:
         many = whole("seeds", seeds, 1, MOST, 30)
-        called = files = [f"student-{k:03d}" for k in range(1, many + 1)]
+        called = zips = [f"student-{k:03d}" for k in range(1, many + 1)]
     else:
-        called, files = ["everybody"], [TOP]
-    usual = COURSE_SEED if files == [TOP] else 1
+        called, zips = ["everybody"], [TOP]
+    usual = COURSE_SEED if zips == [TOP] else 1
     start = usual if first is None else whole("first", first, 0, 2**32 - len(called), 1000)
     return [
         Student(name, start + k, f"{file}.zip")
-        for k, (name, file) in enumerate(zip(called, files, strict=True))
+        for k, (name, file) in enumerate(zip(called, zips, strict=True))
     ]
 
 
@@ -158,20 +157,20 @@ def common_files() -> dict[str, bytes]:
         if not path.is_file():
             missing = path.relative_to(ROOT).as_posix()
             raise InputError(f"{missing} is missing. Get the course anew, and try again.")
-    files = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths}
-    files["README.md"] = NOTE + readme_for_students(files)
+    common = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in paths}
+    common["README.md"] = NOTE + readme_for_students(common)
     tables = ROOT.glob("notebooks/exercises/exercises_[0-9][0-9].py")
-    files["notebooks/exercises.zip"] = packed({path.name: path.read_bytes() for path in tables})
-    return files
+    common["notebooks/exercises.zip"] = packed({path.name: path.read_bytes() for path in tables})
+    return common
 
 
-def readme_for_students(files: dict[str, bytes]) -> bytes:
+def readme_for_students(common: dict[str, bytes]) -> bytes:
     """The README without the part for teachers, and without rows that lead to what a set lacks."""
-    text = re.sub(rb"\n## Teaching\n.+?(?=\n## )", b"", files["README.md"], flags=re.DOTALL)
+    text = re.sub(rb"\n## Teaching\n.+?(?=\n## )", b"", common["README.md"], flags=re.DOTALL)
     lines = []
     for line in text.splitlines(keepends=True):
         leads_to = [target.decode() for target in re.findall(rb"\]\(([^)#:]+)\)", line)]
-        there = all(name in files or SERIES.match(name) for name in leads_to)
+        there = all(name in common or SERIES.match(name) for name in leads_to)
         if there or not line.startswith(b"|"):
             lines.append(line)
     return b"".join(lines)
@@ -288,10 +287,8 @@ def solve_all(
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     pool = ProcessPoolExecutor(min(os.cpu_count() or 1, 8), mp_context=get_context("spawn"))
     try:
-        # inherited: the workers leave Ctrl-C to this process
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        answers = pool.map(solve, *zip(*tasks, strict=True), chunksize=4)
-        signal.signal(signal.SIGINT, before)
+        with command.unheard():
+            answers = pool.map(solve, *zip(*tasks, strict=True), chunksize=4)
         for found in answers:
             yield found
             bar.update()

@@ -85,3 +85,16 @@ def undisturbed() -> None:
     for number in STOPS:
         if signal.getsignal(number) is stop:
             signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Processes started in here leave Ctrl-C to this one, which hears it at the end."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
