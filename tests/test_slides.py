@@ -314,6 +314,7 @@ def test_a_hostile_notebook_gives_a_harmless_deck():
     html = attacked("both.test")
     assert requests(html) == [] and harm(html) == []
     assert soup(html).title.get_text().startswith("</title><script>void(")
+    assert "var element" not in html  # the text of a script or a widget is shown, not its code
     last = [link["href"] for link in soup(html).select("main a")[-2:]]
     assert last == ["https://example.org", "02_other.html"]
 
@@ -734,15 +735,26 @@ def test_without_a_name_it_is_all(tmp_path, monkeypatch):
     ],
 )
 def test_bad_input_writes_nothing(tmp_path, capsys, content, said):
-    path = tmp_path / "mine.ipynb"
+    good, path = tmp_path / "good.ipynb", tmp_path / "mine.ipynb"
+    nbformat.write(SMALL, good)
     if content:
         path.write_text(content, encoding="utf-8")
     before = sorted(tmp_path.iterdir())
-    assert slides.main(["02", str(path)], tmp_path / "slides") == 2
+    assert slides.main([str(good), str(path)], tmp_path / "slides") == 2
     message = capsys.readouterr().err
     assert message.startswith("tools.slides: ") and message.endswith(" Nothing was written.\n")
     assert said in message and len(message.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_name_that_leads_nowhere(tmp_path, capsys):
+    (tmp_path / "loop.ipynb").symlink_to("loop.ipynb")
+    (tmp_path / "zero.ipynb").symlink_to("/dev/zero")
+    (tmp_path / "folder.ipynb").mkdir()
+    for name in ("loop.ipynb", "zero.ipynb", "folder.ipynb", f"{'a' * 300}.ipynb"):
+        assert slides.main([str(tmp_path / name)], tmp_path / "slides") == 2
+        assert f"{name}: there is no such notebook. Give a num" in capsys.readouterr().err
+    assert not (tmp_path / "slides").exists()
 
 
 @pytest.fixture
@@ -821,6 +833,7 @@ function walk(report) {
 }
 addEventListener("load", () => setTimeout(() => {
   const report = { ready: window.Reveal?.isReady() };
+  report.asked = performance.getEntriesByType("resource").map(entry => entry.name);
   if (report.ready) walk(report);
   const links = [...document.querySelectorAll("main a, main area")];
   const bad = links.filter(link => /^(javascript|vbscript|data):/i.test(link.href));
@@ -915,14 +928,14 @@ def test_a_deck_in_a_browser(reports, name):
     assert report["ready"] and report["seen"] and report["last"]
     assert report["title"] == report["foot"] == title
     assert report["slides"] == len(soup(deck(name)).select("section > section"))
-    assert report["wide"] == []
+    assert report["asked"] == report["wide"] == []
     assert (
         len(report["high"]) <= 0.05 * report["slides"]
     )  # they scroll; how many depends on the machine's fonts
 
 
 def test_the_browser_sees_faults(reports):
-    assert reports["small"]["seen"] and ASKED["small.test"] == {"/a.png"}
+    assert reports["small"]["seen"] and reports["small"]["asked"] == ["http://small.test/a.png"]
     assert reports["small"]["high"] == reports["small"]["wide"] == [4]
     assert not reports["hidden"]["seen"]
 
@@ -930,7 +943,7 @@ def test_the_browser_sees_faults(reports):
 @pytest.mark.parametrize("name", ["both", "cleaned"])
 def test_a_hostile_deck_in_a_browser(reports, name):
     report = reports[name]
-    assert report["ready"] and report["last"] and report["links"] == 0
+    assert report["ready"] and report["last"] and report["links"] == 0 and report["asked"] == []
     assert report["title"].startswith("</title>") and not ASKED[f"{name}.test"]
 
 

@@ -28,6 +28,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import takewhile
 from math import ceil
@@ -444,8 +445,11 @@ def find(name: str) -> tuple[Path, str]:
     for path in course:
         if name.removesuffix(".ipynb").zfill(2) in (path.name[:2], path.stem):
             return path, f"{path.stem}.html"
-    path = typed_path(name).resolve()
-    if path.suffix != ".ipynb" or not path.is_file():
+    there = False
+    with suppress(OSError, RuntimeError):  # too long a name, a link to itself, a closed folder
+        path = typed_path(name).resolve()
+        there = path.suffix == ".ipynb" and path.is_file()
+    if not there:
         numbers = f"a number from 01 to {course[-1].name[:2]}"
         raise InputError(
             f"{name}: there is no such notebook. Give {numbers}, or the path of an .ipynb file."
