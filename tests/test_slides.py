@@ -763,6 +763,15 @@ def quick(monkeypatch):
     monkeypatch.setattr(slides, "render", lambda notebook: "new")
 
 
+def test_stopped(tmp_path, monkeypatch, capsys):
+    def stop(notebook):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(slides, "render", stop)
+    assert slides.main(["02"], tmp_path / "slides") == 130
+    assert capsys.readouterr().err == "tools.slides: stopped.\n" and not any(tmp_path.iterdir())
+
+
 def test_a_folder_that_cannot_be_made(quick, tmp_path, capsys):
     (tmp_path / "slides").write_text("a file", encoding="utf-8")
     assert slides.main(["02"], tmp_path / "slides") == 2

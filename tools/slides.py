@@ -495,7 +495,10 @@ def write(decks: dict[str, str], out: Path) -> None:
 
 
 def main(names: list[str], out: Path = notebooks.ROOT / "slides") -> int:
-    """Write the decks: 0 when all went well, 2 with a message on stderr when one cannot be made."""
+    """Write the decks: 0 when all went well, 2 with a message on stderr when one cannot be made.
+
+    It is 130 when it was stopped.
+    """
     if {"-h", "--help"} & set(names):
         print(__doc__)
         return 0
@@ -509,6 +512,9 @@ def main(names: list[str], out: Path = notebooks.ROOT / "slides") -> int:
         why = f"Cannot write to {out} ({error.strerror}). Mend that, and try again."
         print(f"tools.slides: {why}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("tools.slides: stopped.", file=sys.stderr)
+        return 130
     print("\n".join(str(out / file) for file in decks))
     keys = "Space goes on, F fills the screen, Esc shows all slides, ? lists more keys."
     print(f"Open one in a browser. {keys}")
