@@ -320,6 +320,35 @@ def test_every_knob_of_the_log_stands_in_notebook_06():
         assert shipped_parameters()[name] == rerun.DEFAULTS[name]
 
 
+def results_in(folder: Path) -> list[str]:
+    """What a run left in a folder, less the note of what it was."""
+    return sorted(path.name for path in folder.iterdir() if path.name != ".made_by_rerun.json")
+
+
+def test_no_log_or_outcome_replaces_the_results_of_another(course, tmp_path, capsys):
+    """Not even where two logs have one name; the same run again does replace its own."""
+    for folder in ("may", "june"):
+        (tmp_path / folder).mkdir()
+        table = make(seed=len(folder))
+        save(table.assign(z=table["y"] + 1.5), tmp_path / folder / "log.csv")
+    runs = notebooks.ROOT / "runs"
+    may, june = (["--log", f"{month}/log.csv", "--segment", "place"] for month in ("may", "june"))
+    for outcome in ("y", "z", "y"):
+        assert rerun.main([*may, "--outcome", outcome]) == 0
+    assert sorted(path.name for path in runs.iterdir()) == [
+        "log-log-y-by-place",
+        "log-log-z-by-place",
+    ]
+    before = {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert rerun.main([*june, "--outcome", "y"]) == 2
+    said = capsys.readouterr().err
+    assert f"log-log-y-by-place holds results of {tmp_path / 'may/log.csv'}, y by place." in said
+    assert "Executing" not in said and "--out" in said
+    assert {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()} == before
+    assert rerun.main([*june, "--outcome", "y", "--out", str(tmp_path / "june/out")]) == 0
+
+
 def test_only_06_runs_with_the_knobs_given_and_lands_in_runs(course, tmp_path, capsys):
     (tmp_path / "my logs").mkdir()
     save(make().rename(columns={"y": "it's bought"}), tmp_path / "my logs" / "spring sale.csv")
@@ -328,8 +357,8 @@ def test_only_06_runs_with_the_knobs_given_and_lands_in_runs(course, tmp_path, c
         rerun.main(["--log", "my logs/spring sale.csv", *options]) == 0
     )  # a relative path, with a blank
     (notebook,) = course
-    out = notebooks.ROOT / "runs" / "log-spring sale"
-    assert [path.name for path in out.iterdir()] == ["06_segments.ipynb"]
+    out = notebooks.ROOT / "runs" / "log-spring-sale-it-s-bought-by-place"
+    assert results_in(out) == ["06_segments.ipynb"]
     expected = {
         "log_file": str(tmp_path / "my logs" / "spring sale.csv"),
         "segment": "place",
@@ -611,7 +640,7 @@ def test_the_notebook_says_what_the_command_says(tmp_path, capsys, kind):
     assert rerun.main(["--log", path, *options, "--out", str(tmp_path / "out put")]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.endswith("out put") and len(lines) == table["place"].nunique()
-    assert [p.name for p in (tmp_path / "out put").iterdir()] == ["06_segments.ipynb"]
+    assert results_in(tmp_path / "out put") == ["06_segments.ipynb"]
     notebook = nbformat.read(tmp_path / "out put" / "06_segments.ipynb", as_version=4)
     assert parameters(notebook)["log_file"] == path
     tested = [line for line in lines if LINE.match(line)]

@@ -691,7 +691,7 @@ def test_one_file_for_each_name(tmp_path, capsys):
     other.parent.mkdir()
     nbformat.write(SMALL, other)
     assert slides.main(["02", "03_t_test", str(other)], tmp_path / "slides") == 0
-    written = sorted(path.name for path in (tmp_path / "slides").iterdir())
+    written = sorted(path.name for path in (tmp_path / "slides").glob("*.html"))
     assert written == ["02_simulated_assignment.html", "03_t_test.html", "cluster-3-01_small.html"]
     assert (tmp_path / "slides/03_t_test.html").read_text("utf-8") == deck("03_t_test")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cluster-3", "slides"]
@@ -701,7 +701,7 @@ def test_one_file_for_each_name(tmp_path, capsys):
 def test_without_a_name_it_is_all(tmp_path, monkeypatch):
     monkeypatch.setattr(slides, "render", lambda notebook: "a deck")
     assert slides.main([], tmp_path / "slides") == 0
-    assert sorted(path.stem for path in (tmp_path / "slides").iterdir()) == NAMES
+    assert sorted(path.stem for path in (tmp_path / "slides").glob("*.html")) == NAMES
 
 
 @pytest.mark.parametrize(
@@ -742,7 +742,7 @@ def test_bad_input_writes_nothing(tmp_path, capsys, content, said):
     before = sorted(tmp_path.iterdir())
     assert slides.main([str(good), str(path)], tmp_path / "slides") == 2
     message = capsys.readouterr().err
-    assert message.startswith("tools.slides: ") and message.endswith(" Nothing was written.\n")
+    assert message.startswith("tools.slides: ") and message.endswith(".\n")
     assert said in message and len(message.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
 
@@ -753,7 +753,8 @@ def test_a_name_that_leads_nowhere(tmp_path, capsys):
     (tmp_path / "folder.ipynb").mkdir()
     for name in ("loop.ipynb", "zero.ipynb", "folder.ipynb", f"{'a' * 300}.ipynb"):
         assert slides.main([str(tmp_path / name)], tmp_path / "slides") == 2
-        assert f"{name}: there is no such notebook. Give a num" in capsys.readouterr().err
+        said = f"{name[-20:]}: there is no such notebook. Give a num"
+        assert said in capsys.readouterr().err
     assert not (tmp_path / "slides").exists()
 
 
@@ -769,17 +770,32 @@ def test_stopped(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(slides, "render", stop)
     assert slides.main(["02"], tmp_path / "slides") == 130
-    assert capsys.readouterr().err == "tools.slides: stopped.\n" and not any(tmp_path.iterdir())
+    assert capsys.readouterr().err == "tools.slides: stopped; nothing was written.\n" and not any(
+        tmp_path.iterdir()
+    )
 
 
 def test_a_folder_that_cannot_be_made(quick, tmp_path, capsys):
     (tmp_path / "slides").write_text("a file", encoding="utf-8")
     assert slides.main(["02"], tmp_path / "slides") == 2
-    said = f"Cannot write to {tmp_path / 'slides'} (a file has that name). Move it away."
-    assert capsys.readouterr().err.startswith(f"tools.slides: {said} Nothing was")
+    said = f"tools.slides: {tmp_path / 'slides'} is a file. Move it away.\n"
+    for place in ("slides", "slides/deep"):
+        assert slides.main(["02"], tmp_path / place) == 2
+        assert capsys.readouterr().err.endswith(said)
     assert [path.name for path in tmp_path.iterdir()] == ["slides"]
-    assert slides.main(["02"], tmp_path / "slides/deep") == 2
-    assert "slides/deep (Not a directory)." in capsys.readouterr().err
+
+
+def test_a_deck_that_somebody_changed_is_not_replaced(quick, tmp_path, capsys):
+    """One that this command wrote is."""
+    out = tmp_path / "slides"
+    for _ in range(2):
+        assert slides.main(["02", "03"], out) == 0
+    deck = out / "03_t_test.html"
+    deck.write_text("mine", encoding="utf-8")
+    capsys.readouterr()
+    assert slides.main(["02", "03"], out) == 2
+    assert f"{deck} is not as this command left it. Move it away" in capsys.readouterr().err
+    assert deck.read_text(encoding="utf-8") == "mine"
 
 
 def test_a_deck_that_cannot_be_replaced_leaves_the_others(quick, tmp_path, capsys):
@@ -791,7 +807,7 @@ def test_a_deck_that_cannot_be_replaced_leaves_the_others(quick, tmp_path, capsy
     assert slides.main([], out) == 2
     place = out / "03_t_test.html"
     said = f"Cannot write to {place} (a folder has that name). Move it away."
-    assert capsys.readouterr().err.startswith(f"tools.slides: {said} Nothing was")
+    assert capsys.readouterr().err == f"tools.slides: {said}\n"
     assert {path.read_text("utf-8") for path in out.iterdir() if path.is_file()} == {"old"}
     assert [path.name for path in tmp_path.iterdir()] == ["slides"]
 
@@ -806,8 +822,8 @@ def test_two_notebooks_with_one_name_are_refused(quick, tmp_path, monkeypatch, c
     )
     assert slides.main([one, other], tmp_path / "slides") == 2
     both = f"{one} and {other} would both be group-01_small.html."
-    said = f"tools.slides: {both} Rename the folder of one. Nothing was"
-    assert capsys.readouterr().err.startswith(said) and not (tmp_path / "slides").exists()
+    said = f"tools.slides: {both} Rename the folder of one.\n"
+    assert capsys.readouterr().err == said and not (tmp_path / "slides").exists()
     again = [
         "3",
         "03_t_test",
@@ -816,7 +832,7 @@ def test_two_notebooks_with_one_name_are_refused(quick, tmp_path, monkeypatch, c
         "~/autumn/group/01_small.ipynb",
     ]
     assert slides.main(again, tmp_path / "slides") == 0
-    written = sorted(path.name for path in (tmp_path / "slides").iterdir())
+    written = sorted(path.name for path in (tmp_path / "slides").glob("*.html"))
     assert written == ["03_t_test.html", "group-01_small.html"]
 
 
@@ -969,5 +985,7 @@ def test_the_browser_sees_attacks(reports):
 
 
 def test_help_is_not_a_notebook(capsys):
-    assert slides.main(["--help"]) == 0
+    with pytest.raises(SystemExit) as stopped:
+        slides.main(["--help"])
+    assert stopped.value.code == 0
     assert "python -m tools.slides" in capsys.readouterr().out

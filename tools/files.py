@@ -125,17 +125,16 @@ def check_targets(out: Path, files: Iterable[str], name: str, of: str = "") -> N
     if os.path.lexists(out) and not out.is_dir():
         raise InputError(f"Cannot write to {out} (a file has that name). Move it away.")
     made, earlier = made_earlier(out, name)
-    for file in sorted(files):
-        target = out / file
-        if not os.path.lexists(target):
-            continue
+    there = [out / file for file in sorted(files) if os.path.lexists(out / file)]
+    for target in there:
         if target.is_dir():
             raise InputError(f"Cannot write to {target} (a folder has that name). Move it away.")
-        if target.is_symlink() or checksum(target) != made.get(file):
-            mend = "Move it away, or name another folder with --out."
+    for target in there:
+        if target.is_symlink() or checksum(target) != made.get(target.name):
+            mend = "Move it away, or choose another folder."
             raise InputError(f"{target} is not as this command left it. {mend}")
-        if earlier != of:
-            raise InputError(f"{out} holds results of {earlier}. Name another folder with --out.")
+    if there and earlier != of:
+        raise InputError(f"{out} holds results of {earlier}. Name another folder with --out.")
 
 
 def put_in_place(made: Path, out: Path, name: str = "", of: str = "") -> None:

@@ -26,7 +26,6 @@ import hashlib
 import html
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -43,9 +42,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from helpers import InputError
-from tools import notebooks
-from tools.files import put_in_place, typed_path
+from helpers import InputError, shown
+from tools import command, files, notebooks
 
 WIDTH, HEIGHT = 1280, 720  # a slide, in pixels; the browser scales it to the screen
 # Heights in pixels, at the sizes in deck.css.
@@ -447,13 +445,12 @@ def find(name: str) -> tuple[Path, str]:
             return path, f"{path.stem}.html"
     there = False
     with suppress(OSError, RuntimeError):  # too long a name, a link to itself, a closed folder
-        path = typed_path(name).resolve()
+        path = files.typed_path(name).resolve()
         there = path.suffix == ".ipynb" and path.is_file()
     if not there:
         numbers = f"a number from 01 to {course[-1].name[:2]}"
-        raise InputError(
-            f"{name}: there is no such notebook. Give {numbers}, or the path of an .ipynb file."
-        )
+        mend = f"Give {numbers}, or the path of an .ipynb file."
+        raise InputError(f"{shown(name)}: there is no such notebook. {mend}")
     if path in course:
         return path, f"{path.stem}.html"
     return path, f"{path.parent.name}-{path.stem}.html"
@@ -486,39 +483,37 @@ def find_all(names: list[str]) -> dict[str, Path]:
     return found
 
 
-def write(decks: dict[str, str], out: Path) -> None:
-    """Write the decks into a folder, all or none. Raises InputError and OSError where it cannot."""
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfinished-") as workshop:
-        for file, html in decks.items():
-            (Path(workshop) / file).write_text(html, encoding="utf-8")
-        put_in_place(Path(workshop), out)
+def write(decks: dict[str, str], typed: Path) -> Path:
+    """Write the decks into a folder, all or none; return it.
 
-
-def main(names: list[str], out: Path = notebooks.ROOT / "slides") -> int:
-    """Write the decks: 0 when all went well, 2 with a message on stderr when one cannot be made.
-
-    It is 130 when it was stopped.
+    Raises InputError where it cannot, or where a file stands that this command did not write.
     """
-    if {"-h", "--help"} & set(names):
-        print(__doc__)
-        return 0
+    out = files.as_folder(typed, "Move it away.")
     try:
-        decks = {file: deck(path) for file, path in find_all(names).items()}
-        write(decks, out)
-    except InputError as error:
-        print(f"tools.slides: {error} Nothing was written.", file=sys.stderr)
-        return 2
+        with files.workshop(out) as workshop:
+            for file, html in decks.items():
+                (workshop / file).write_text(html, encoding="utf-8")
+            files.put_in_place(workshop, out, "slides")
     except OSError as error:
         why = f"Cannot write to {out} ({error.strerror}). Mend that, and try again."
-        print(f"tools.slides: {why}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("tools.slides: stopped.", file=sys.stderr)
-        return 130
-    print("\n".join(str(out / file) for file in decks))
-    keys = "Space goes on, F fills the screen, Esc shows all slides, ? lists more keys."
-    print(f"Open one in a browser. {keys}")
-    return 0
+        raise InputError(why) from None
+    return out
+
+
+def main(names: list[str], typed: Path = notebooks.ROOT / "slides") -> int:
+    """Write the decks: 0 when all went well, else as `command.run` says."""
+
+    def work() -> int:
+        parser = command.Parser("python -m tools.slides", __doc__)
+        parser.add_argument("names", nargs="*", help="numbers, or paths (default: all)")
+        found = find_all(parser.parse_args(names).names)
+        out = write({file: deck(path) for file, path in found.items()}, typed)
+        print("\n".join(shown(out / file, most=1000) for file in found))
+        keys = "Space goes on, F fills the screen, Esc shows all slides, ? lists more keys."
+        print(f"Open one in a browser. {keys}")
+        return 0
+
+    return command.run("tools.slides", work)
 
 
 if __name__ == "__main__":
