@@ -48,7 +48,7 @@ def load_customers(path: str | Path | None = None) -> pd.DataFrame:
     for name, limits in RANGES.items():
         table[name] = _numbers(name, table, path, limits)
     others = [name for name in table if name not in COLUMNS]
-    return table[[*COLUMNS, *others]]
+    return table[[*COLUMNS, *others]].copy()  # in one piece, however many columns there are
 
 
 def load_log(

@@ -1,6 +1,7 @@
 """Customers: the data that ship, made by the script beside them, and files of one's own."""
 
 import hashlib
+import os
 import re
 import runpy
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from helpers import data, experiment, inference, segments
+from helpers import CONTROL, InputError, data, experiment, inference, segments
 from tests.guards import caught, guard_message
 
 FOLDER = data.FOLDER
@@ -425,3 +426,95 @@ def test_missing_file_and_folder(tmp_path):
     guard_message(
         lambda: data.load_customers(str(tmp_path)), tmp_path.name, "cannot be read as a table"
     )
+
+
+# Files made to hurt
+
+
+def refusal(path: Path, log: bool = True) -> str:
+    """What is said of a file, as a log or as customers."""
+    with pytest.raises(InputError) as refused:
+        data.load_log(path, "s", "y") if log else data.load_customers(path)
+    return str(refused.value)
+
+
+def guard_bounded(message: str) -> None:
+    """A line or two for a terminal, which obeys control characters."""
+    assert len(message) < 600 and len(message.splitlines()) <= 2
+    assert not CONTROL.search(message.replace("\n", "", 1))
+
+
+LONG, ESCAPE = "x" * 100_000, "\x1b[31mred\x07"
+HOSTILE = {
+    "a long header": f"{LONG},s,y\n1,2,3\n",
+    "a header that is coloured": f"{ESCAPE},s,y\n1,2,3\n",
+    "a header over two lines": '"a\nb\rc",s,y\n1,2,3\n',
+    "many columns": ",".join(f"c{k}" for k in range(20_000)) + "\n1\n",
+    "a long segment": f"s,y,group\n{LONG},1,a\nB,2,b\n",
+    "a coloured segment": f"s,y,group\n{ESCAPE},1,a\nB,2,b\n",
+    "a segment that turns the line": "s,y,group\n\u202eA,1,a\nB,2,b\n",
+    "a segment over two lines": 's,y,group\n"A\nA",1,a\nB,2,b\n',
+    "a long arm": f"s,y,group\nA,1,{LONG}\nB,2,control\n",
+    "a coloured arm": f"s,y,group\nA,1,{ESCAPE}\nB,2,control\n",
+    "many long arms": "s,y,group\n" + "".join(f"A,1,{k:090d}\n" for k in range(1000)),
+    "a long outcome": f"s,y,group\nA,{LONG},a\nB,2,b\n",
+    "a coloured outcome": f"s,y,group\nA,{ESCAPE},a\nB,2,b\n",
+    "a quote that never ends": 's,y,group\nA,1,"' + LONG,
+    "more values than names": f"s,y,group\nA,1,a,{LONG}\n",
+}
+
+
+@pytest.mark.parametrize("fault", HOSTILE)
+def test_messages_are_bounded_whatever_a_file_holds(tmp_path, fault):
+    path = tmp_path / "log.csv"
+    path.write_text(HOSTILE[fault], encoding="utf-8", newline="")
+    guard_bounded(refusal(path))
+    guard_bounded(refusal(path, log=False))
+
+
+def test_unbounded_messages_are_caught():
+    for message in (f"{LONG}.", f"{ESCAPE}.", "a\nb\nc."):
+        caught(guard_bounded, message)
+
+
+def test_the_name_of_a_file_is_bounded_too(tmp_path):
+    path = tmp_path / f"{ESCAPE}{'x' * 200}.csv"
+    guard_bounded(refusal(path))
+    path.write_text("s,y\n1,2\n", encoding="utf-8")
+    guard_bounded(refusal(path))
+    guard_bounded(refusal(tmp_path / ("x" * 5000)))
+    guard_bounded(refusal(tmp_path / "a\x00b"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_is_no_regular_file_is_not_read(tmp_path):
+    """A pipe would wait for ever, /dev/zero never ends."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for place in (tmp_path / "pipe", tmp_path / "link", tmp_path, Path("/dev/zero")):
+        for log in (True, False):
+            assert "cannot be read as a table (it is no regular file)" in refusal(place, log)
+
+
+def test_many_columns_are_no_reason_to_warn(load, recwarn):
+    """pandas does, where a table of many columns gets one more."""
+    names = [f"c{k}" for k in range(300)]
+    rows = [f"{row}{',1' * len(names)}" for row in ROWS]
+    table = load(",".join([NAMES, *names]), *rows)
+    segments.cluster_customers(table, 2)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_names_people_use_are_no_fault(tmp_path):
+    """Accents, other alphabets, emoji with their joiners, blanks that do not break."""
+    names = [
+        "größer, aber ruhig",
+        "日本",
+        "\u0646\u0645\u06cc\u200c\u062f\u0627\u0646\u0645",
+        "5\xa0%",
+    ]
+    names += ["👩\u200d🔬", "a" * 100]
+    rows = [f'"{name}",{k},{arm}' for name in names for k in (0, 1) for arm in ("control", "t")]
+    path = tmp_path / "log.csv"
+    path.write_text("s,y,group\n" + "\n".join(rows), encoding="utf-8")
+    assert set(data.load_log(path, "s", "y")["s"].cat.categories) == set(names)

@@ -90,6 +90,12 @@ def test_a_workshop_is_there_while_it_is_needed(tmp_path):
     assert unfinished(tmp_path) == []
 
 
+def test_a_place_that_cannot_be_made_later_is_told_now(tmp_path):
+    with pytest.raises(OSError), workshop_in(tmp_path / "new" / ("x" * 300)):
+        pytest.fail("the work has begun")
+    assert list(tmp_path.iterdir()) == []
+
+
 def old(folder: Path) -> Path:
     """The same folder, as if it had been made a while ago."""
     os.utime(folder, (0, 0))

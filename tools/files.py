@@ -67,14 +67,17 @@ def as_folder(typed: Path, mend: str = "Name another folder with --out.") -> Pat
 def workshop(place: Path) -> Iterator[Path]:
     """A folder beside or above a place, on the same disk, in which its files are made.
 
-    It goes away at the end, and so do those whose command was killed. Raises OSError where none
-    can be made.
+    It goes away at the end, and so do those whose command was killed. Raises OSError where neither
+    it nor the place can be made.
     """
     nearest = nearest_folder(place)
     clear_abandoned(nearest)
     folder = Path(tempfile.mkdtemp(dir=nearest, prefix=UNFINISHED))
     try:
         with locked(folder / LOCK):
+            trial = folder / "trial"  # of the names: some are too long, or none for this disk
+            (trial / place.relative_to(nearest)).mkdir(parents=True)
+            shutil.rmtree(trial)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
