@@ -67,7 +67,7 @@ lock: .venv  ## make the two files of pins anew from the bounds in pyproject.tom
 store: whole .venv  ## execute every notebook top to bottom and store its outputs
 	$(BIN)/python -m tools.store_notebooks
 
-bench: whole .venv  ## speed and memory, in one table
+bench: whole .venv  ## speed and memory, in one table (some fifteen minutes)
 	$(BIN)/python -m tools.bench
 
 bench-scale: whole scale  ## rows per second and memory up to a hundred million rows (some minutes, 2 GB of disk)

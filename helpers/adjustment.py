@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from helpers import InputError, as_arms, as_numbers, check_share, check_spread
 from helpers.comparison import Arm, Comparison, described, tested
-from helpers.inference import checked_runs
+from helpers.inference import by_rows, checked_runs
 
 
 def compare_adjusted(
@@ -73,12 +73,18 @@ def adjust_many(
     """
     check_share("confidence", confidence, 0.95)
     outcome, arms = checked_runs(outcome, treated)
-    treated, customers = arms.astype(float), outcome.shape[1]
+    customers = outcome.shape[1]
     scaled = StandardScaler().fit_transform(_baseline_of(customers, baseline))
     basis = linalg.orth(np.column_stack([np.ones(customers), scaled]), rcond=1e-10)
-    left_t, left_y = _unexplained(treated, basis), _unexplained(outcome, basis)
-    df = customers - basis.shape[1] - 1
+    return by_rows(lambda *part: _adjusted_rows(*part, basis, confidence), outcome, arms)
 
+
+def _adjusted_rows(
+    outcome: np.ndarray, arms: np.ndarray, basis: np.ndarray, confidence: float
+) -> pd.DataFrame:
+    """`adjust_many` on checked runs; basis: orthonormal, of a constant and the baseline."""
+    left_t, left_y = _unexplained(arms.astype(float), basis), _unexplained(outcome, basis)
+    df = outcome.shape[1] - basis.shape[1] - 1
     with np.errstate(divide="ignore", invalid="ignore"):
         total = np.square(left_t).sum(axis=1)
         total[total < 1e-9] = np.nan

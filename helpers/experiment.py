@@ -16,6 +16,7 @@ from helpers import (
     is_count,
     is_number,
     segments,
+    words,
 )
 
 OUTCOME, ARMS = "Spending Score (1-100)", ("control", "treatment")
@@ -37,14 +38,15 @@ def simulate_experiment(
     as the original analysis drew it: first every coin flip, then every noise term. A RandomState
     or Generator is drawn from where it stands.
     Raises InputError for an unknown cluster, a table without clusters or scores, fewer than two
-    customers in an arm, an effect that is no number, a noise_sd below 0, or a bad seed.
+    customers in an arm, an effect that `check_effect` refuses, a noise_sd below 0, or a bad seed.
     """
     _check_knobs(effect, noise_sd)
     rows = segments.select_cluster(clustered, target_cluster)
     if OUTCOME not in rows:
         raise InputError(f"The table has no column {OUTCOME!r}, on which the outcome is built.")
     scores = as_numbers(rows[OUTCOME], f"column {OUTCOME}")
-    group, noise = _draw(len(rows), noise_sd, _stream(seed))
+    coins, noise = _draw(len(rows), noise_sd, _stream(seed))
+    group = np.array(ARMS)[coins]
     counts = {arm: int((group == arm).sum()) for arm in ARMS}
     if min(counts.values()) < 2:
         raise InputError(
@@ -65,15 +67,15 @@ def replay_seeds(
     baseline: n values. Returns outcome (score points) and treated (True for the treatment arm),
     each of shape (number of seeds, n). An empty or tiny arm is left in: `inference.welch_many`
     says nan there.
-    Raises InputError for no seed, a bad seed, a baseline with blanks, an effect that is no number,
-    or a noise_sd below 0.
+    Raises InputError for no seed, a bad seed, a baseline with blanks, an effect that `check_effect`
+    refuses, or a noise_sd below 0.
     """
     _check_knobs(effect, noise_sd)
     baseline = as_numbers(baseline, "baseline")
     draws = [_draw(len(baseline), noise_sd, _stream(seed)) for seed in seeds]
     if not draws:
         raise InputError("There is no seed to replay; give some, such as range(1000).")
-    treated = np.array([group == "treatment" for group, _ in draws])
+    treated = np.array([coins == 1 for coins, _ in draws])
     noise = np.array([noise for _, noise in draws])
     return baseline + noise + effect * treated, treated
 
@@ -97,8 +99,10 @@ def simulate_many(
         raise InputError(f"is {n_runs!r}; give a whole number from 1 up.", "n_runs")
     rng = np.random.default_rng(seed)
     treated = rng.integers(2, size=(n_runs, len(baseline)), dtype=np.uint8).astype(bool)
-    noise = rng.normal(0, noise_sd, size=treated.shape)
-    return baseline + noise + effect * treated, treated
+    outcome = rng.normal(0, noise_sd, size=treated.shape)
+    outcome += baseline  # in place, as there may be many
+    outcome += effect * treated
+    return outcome, treated
 
 
 def sample_ratio_p(n_control: float, n_treatment: float, expected_share: float = 0.5) -> float:
@@ -121,7 +125,8 @@ def sample_ratio_p(n_control: float, n_treatment: float, expected_share: float =
 
 
 def _draw(n: int, noise_sd: float, stream: Stream) -> Pair:
-    return stream.choice(ARMS, size=n), stream.normal(0, noise_sd, size=n)
+    """Coins, 1 for treatment, and noise: `choice` draws the same numbers for 2 as for two names."""
+    return stream.choice(2, size=n), stream.normal(0, noise_sd, size=n)
 
 
 def _stream(seed: Seed) -> Stream:
@@ -131,10 +136,21 @@ def _stream(seed: Seed) -> Stream:
     return np.random.RandomState(seed)
 
 
-def _check_knobs(effect: float, noise_sd: float) -> None:
-    if not is_number(effect):
+def check_effect(effect: float) -> None:
+    """Raise InputError unless effect is 0, or from a billionth of a score point to 1,000 points."""
+    if not (is_number(effect) and (effect == 0 or 1e-9 <= abs(effect) <= 1000)):
         raise InputError(
-            f"is {effect!r}; give a number of score points, such as 3.0, 0 or -2.", "effect"
+            f"is {effect!r}; give a number of score points up to 1,000, such as 3.0, 0 or -2.",
+            "effect",
         )
+
+
+def planted(effect: float) -> str:
+    """The effect for a sentence: with its sign, and not rounded onto another, such as "+3.00"."""
+    return ("+" if effect > 0 else "") + words.given(effect)
+
+
+def _check_knobs(effect: float, noise_sd: float) -> None:
+    check_effect(effect)
     if not (is_number(noise_sd) and noise_sd >= 0):
         raise InputError(f"is {noise_sd!r}; give a number of score points, 0 or more.", "noise_sd")

@@ -1,6 +1,7 @@
 """Compare two arms: Welch's t-test with absolute and relative lift, and the bootstrap."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from helpers import (
 )
 from helpers.comparison import Arm, Comparison, described, tested
 
+AT_ONCE = 4_000_000  # outcomes of many runs tested at once: some 32 MB an array
 BATCH = 50_000  # draws held at once by the bootstrap: they fit a processor's cache
 
 
@@ -105,7 +107,21 @@ def welch_many(outcome: ArrayLike, treated: ArrayLike, confidence: float = 0.95)
     Raises InputError as `checked_runs` does, and for a confidence outside 0 to 1.
     """
     check_share("confidence", confidence, 0.95)
-    outcome, treated = checked_runs(outcome, treated)
+    return by_rows(lambda *part: _welch_rows(*part, confidence), *checked_runs(outcome, treated))
+
+
+def by_rows(
+    call: Callable[..., pd.DataFrame], outcome: np.ndarray, arms: np.ndarray
+) -> pd.DataFrame:
+    """call(outcome, arms), a table of a row each, for some rows at a time: memory is bounded."""
+    step = max(1, AT_ONCE // max(1, outcome.shape[1]))
+    starts = range(0, max(1, len(outcome)), step)
+    parts = [call(outcome[i : i + step], arms[i : i + step]) for i in starts]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _welch_rows(outcome: np.ndarray, treated: np.ndarray, confidence: float) -> pd.DataFrame:
+    """`welch_many` on checked runs."""
     n_t, mean_t, var_t = _row_summaries(outcome, treated)
     n_c, mean_c, var_c = _row_summaries(outcome, ~treated)
     lift, se = mean_t - mean_c, np.sqrt(var_t + var_c)

@@ -39,7 +39,7 @@ def cluster_customers(
     decides a number. seed: where k-means starts its ten tries (a Generator gives it one draw).
     Source: k-means++ as in scikit-learn.
     Raises InputError for features that are unknown, not numeric or blank, for an empty table, a
-    bad seed, and for more clusters than different customers.
+    bad seed, for customers who are all the same, and for more clusters than different ones.
     """
     names = [features] if isinstance(features, str) else list(dict.fromkeys(features))
     _check_features(customers, names)
@@ -140,6 +140,8 @@ def _check_n_clusters(n_clusters: int, table: pd.DataFrame) -> None:
     different = len(table.drop_duplicates())
     if different == 0:
         raise InputError("The table has no customers, so there is nothing to cluster.")
+    if different == 1 < len(table):
+        raise InputError(f"All {len(table)} customers are the same: there is nothing to cluster.")
     if not (is_number(n_clusters, whole=True) and 1 <= n_clusters <= different):
         raise InputError(
             f"is {n_clusters!r}; it must be a whole number from 1 to {different}, as many as "

