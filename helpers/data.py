@@ -18,6 +18,7 @@ COLUMNS = ("CustomerID", "Gender", "Age", "Annual Income (k$)", "Spending Score 
 RANGES = {"Age": (0, 120), "Annual Income (k$)": (0, 10_000), "Spending Score (1-100)": (1, 100)}
 ADDED_BY_THE_COURSE = ("Cluster", "group", "outcome")
 OUTCOMES = (-(10**12), 10**12)  # squares of them can still be added up
+FAR = 1e10  # standard deviations from zero: digits end at a millionth of one
 MOST_SEGMENTS = 60  # more would not be told apart in a picture, nor in a decision
 LONGEST_NAME = 100  # of a segment or an arm, in characters
 
@@ -82,9 +83,7 @@ def load_log(
     if "user_id" in table:
         _refuse_blanks(["user_id"], table, path)
         _refuse_repeats("user_id", table, path, "add up a user's rows, so that one is left")
-    if table[outcome].dtype == bool:
-        table[outcome] = table[outcome].astype(int)
-    table[outcome] = _numbers(outcome, table, path, OUTCOMES)
+    table[outcome] = _outcomes(outcome, table, path)
     table[group] = _labels(group, table, path)
     check_arms(table[group].unique(), str(control), f"column {shown(group)} of {shown(path.name)}")
     if not cut_by_age:
@@ -236,6 +235,20 @@ def _numbers(name: str, table: pd.DataFrame, path: Path, limits: tuple[int, int]
     low, high = limits
     fault = f"{{value}} is impossible: use a number from {low:,} to {high:,}"
     _refuse(~numbers.between(low, high), path, table[name], fault)
+    return numbers
+
+
+def _outcomes(name: str, table: pd.DataFrame, path: Path) -> pd.Series:
+    """The column as numbers; InputError also where rounding would show in what is computed."""
+    if table[name].dtype == bool:
+        return table[name].astype(int)
+    numbers = _numbers(name, table, path, OUTCOMES)
+    middle, spread = numbers.mean(), numbers.std()
+    if abs(middle) > FAR * spread > 0:
+        raise InputError(
+            f"{shown(path.name)}, column {shown(name)}: values of about {middle:.6g} that differ "
+            f"by some {spread:.2g} cannot be told apart well. Subtract {middle:.0f} from each."
+        )
     return numbers
 
 

@@ -123,7 +123,7 @@ def difference(run: SimpleNamespace) -> Exercise:
 
     others = (
         "That compares two other segments. The question is about the first two rows of `testable`, "
-        f"{table.index[0]} and {table.index[1]}."
+        f"{words.name(table.index[0])} and {words.name(table.index[1])}."
     )
     return Exercise(
         right=p,
