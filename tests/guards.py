@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import math
+import pickle
 import re
 import socket
 from pathlib import Path
@@ -118,6 +119,34 @@ def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -
     finally:
         close_figure("all")
     return shown
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clusters_kept():
+    """Where this is imported: the same table is clustered once, and the course's own is read once.
+
+    Every exercise begins with that, and it takes half of its time. That the same customers make the
+    same clusters each time is for test_segments; who changes the table has a copy of it.
+    """
+    load, cluster, kept = data.load_customers, segments.cluster_customers, {}
+
+    def load_once(path=None):
+        if path is not None:  # a file can change
+            return load(path)
+        if None not in kept:
+            kept[None] = load()
+        return kept[None].copy()
+
+    def cluster_once(customers, *how, **more):
+        key = (pickle.dumps(customers), how, tuple(more.items()))
+        if key not in kept:
+            kept[key] = cluster(customers, *how, **more)
+        return kept[key].copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load_customers", load_once)
+        patch.setattr(segments, "cluster_customers", cluster_once)
+        yield
 
 
 def functions_of(path: Path, *names: str) -> list:
