@@ -18,12 +18,14 @@ import nbformat
 import pytest
 
 from helpers import InputError, checks, exercises
-from tests.guards import clusters_kept, run_in_process  # noqa: F401
+from tests import guards
+from tests.guards import run_in_process
 from tests.test_exercises import EXERCISES, NOTEBOOKS
 from tests.test_house import committed_files
 from tools import class_sets, notebooks
 
 NAMES = ["Ada Lovelace", "Анна Каренина", "Бэла / Bela"]
+clusters_kept = guards.clusters_kept
 FIRST = 7
 FEW = {"03-welch-se": "1. Did they start alike?", "03-three-reports": "4. Which is lying?"}
 

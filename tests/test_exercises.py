@@ -10,14 +10,15 @@ import pytest
 from scipy import stats
 
 from helpers import InputError, checks, exercises, words
-from tests import notebook_checks
-from tests.guards import RUNS, STANDARD, clusters_kept, run_in_process, small_file  # noqa: F401
+from tests import guards, notebook_checks
+from tests.guards import RUNS, STANDARD, run_in_process, small_file
 from tools import notebooks
 
 NOTEBOOKS = {path.name[:2]: path for path in notebooks.find()}
 SOLUTIONS = {path.name[:2]: path for path in notebooks.find_solutions()}
 NUMBERS = [number for number, path in NOTEBOOKS.items() if not notebooks.missing_package(path)]
 HOW_MANY = dict.fromkeys(NOTEBOOKS, range(2, 5)) | {"09": range(1, 2), "10": range(1, 2)}
+clusters_kept = guards.clusters_kept
 CHECKED = re.compile(r'^check\("([^"]+)", answer\)', flags=re.MULTILINE)
 
 
