@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import math
+import pickle
 import re
 import socket
 from pathlib import Path
@@ -81,8 +82,24 @@ STANDARD = {"customers_file": None, "n_clusters": 4, "target_cluster": 1, "effec
 NUMBER = r"[+-]?[\d,]*\.?\d+"
 
 
-def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -> list[str]:
-    """Every text that a notebook's code cells display or print, executed here without a network."""
+def draw(figure: Figure) -> None:
+    """Draw without storing, and where things stand by default.
+
+    A formula without its formatter and values that cannot be drawn show all the same. That parts
+    fit beside one another is for nbval, which draws and compares the pictures; here it would cost
+    twice the time of the rest.
+    """
+    figure.set_layout_engine("none")
+    figure.draw_without_rendering()
+
+
+def run_in_process(
+    path: Path, knobs: dict, monkeypatch, offline: bool = True, drawn: bool = True
+) -> list[str]:
+    """Every text that a notebook's code cells display or print, executed here without a network.
+
+    drawn: False where only numbers are asked for, and others look at the figures.
+    """
     shown: list[str] = []
     notebook = nbformat.read(path, as_version=4)
     notebooks.set_knobs(notebook, knobs)
@@ -98,8 +115,7 @@ def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -
             module, "display", lambda bundle, **_: shown.append(bundle["text/plain"])
         )
     monkeypatch.setattr(plots.plt, "close", figure_is_readable)
-    # drawn, and not stored: nbval looks at the pictures
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figure.draw_without_rendering())
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn and draw(figure))
     space = {"print": lambda *parts: shown.append(" ".join(map(str, parts)))}
     try:
         for cell in notebook.cells:
@@ -108,6 +124,34 @@ def run_in_process(path: Path, knobs: dict, monkeypatch, offline: bool = True) -
     finally:
         close_figure("all")
     return shown
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clusters_kept():
+    """Where this is imported: the same table is clustered once, and the course's own is read once.
+
+    Every exercise begins with that, and it takes half of its time. That the same customers make the
+    same clusters each time is for test_segments; who changes the table has a copy of it.
+    """
+    load, cluster, kept = data.load_customers, segments.cluster_customers, {}
+
+    def load_once(path=None):
+        if path is not None:  # a file can change
+            return load(path)
+        if None not in kept:
+            kept[None] = load()
+        return kept[None].copy()
+
+    def cluster_once(customers, *how, **more):
+        key = (pickle.dumps(customers), how, tuple(more.items()))
+        if key not in kept:
+            kept[key] = cluster(customers, *how, **more)
+        return kept[key].copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load_customers", load_once)
+        patch.setattr(segments, "cluster_customers", cluster_once)
+        yield
 
 
 def functions_of(path: Path, *names: str) -> list:
@@ -186,27 +230,31 @@ def small_file(folder: Path) -> str:
     return str(folder / "small.csv")
 
 
+# Each knob has other values than the stored one, and each run another verdict: a gain though
+# nothing was planted, a loss, a gain worth having, and, with few customers, none.
 RUNS = [
-    {"target_cluster": 0},
-    {"target_cluster": 2, "seed": 7},
-    {"target_cluster": 3},
-    {"target_cluster": 3, "effect": 0.0},
-    {"target_cluster": 0, "effect": -3.0, "n_clusters": 3, "seed": 2026},
+    {"target_cluster": 3, "effect": 0.0, "seed": 57},
+    {"target_cluster": 0, "effect": -3.0, "n_clusters": 3, "seed": 17},
     {"target_cluster": 4, "effect": 40.0, "n_clusters": 6},
     {"target_cluster": 0, "n_clusters": 2, "customers_file": "small"},
 ]
 
 
-def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> None:
-    """All notebooks run on these knobs, name the right cluster, and contradict no own number."""
+def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> dict[str, list[str]]:
+    """All notebooks run on these knobs, name the right cluster, and contradict no own number.
+
+    The texts of each, by its number.
+    """
     monkeypatch.chdir(tmp_path)
     knobs = STANDARD | knobs
     if knobs["customers_file"] == "small":
         knobs["customers_file"] = small_file(tmp_path)
     clustered, results = expected(knobs)
     target = knobs["target_cluster"]
-    # 09 has knobs of its own, and test_real_experiments
-    files = [path for path in notebooks.find() if path.name[:2] != "09"]
+    # 09 has knobs of its own, and test_real_experiments; 10 is held to its rows in test_at_scale,
+    # on other clusters, effects and seeds, but not on other customers
+    left_out = ["09"] if knobs["customers_file"] else ["09", "10"]
+    files = [path for path in notebooks.find() if path.name[:2] not in left_out]
     texts = {
         path.name[:2]: run_in_process(path, knobs | {"rows": 20_000}, monkeypatch) for path in files
     }
@@ -232,6 +280,7 @@ def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> None:
     part_two_is_true(texts, knobs, clustered, target)
     saved = pd.read_csv(tmp_path / "customers_with_clusters.csv")
     assert (saved["Cluster"].to_numpy() == clustered["Cluster"].to_numpy()).all()
+    return texts
 
 
 def part_two_is_true(

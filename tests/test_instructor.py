@@ -105,12 +105,14 @@ def results(path, seed: int, tmp_path, monkeypatch) -> dict[str, float]:
     monkeypatch.setenv("AB_PREDICTIONS", str(tmp_path / "said.json"))
     monkeypatch.chdir(tmp_path)
     notebook = nbformat.read(path, as_version=4)
+    last = max(i for i, cell in enumerate(notebook.cells) if CALL.search(cell.source))
+    notebook.cells = notebook.cells[: last + 1]  # nothing is kept afterwards
     for cell in notebook.cells:
         cell.source = re.sub(
             r'^(predict\("[^"]+"), \.\.\., \.\.\.\)', r"\1, 0, 1)", cell.source, flags=re.MULTILINE
         )
     nbformat.write(notebook, tmp_path / path.name)
-    run_in_process(tmp_path / path.name, {"seed": seed}, monkeypatch)
+    run_in_process(tmp_path / path.name, {"seed": seed}, monkeypatch, drawn=False)
     return {
         name: entry["truth"]
         for name, runs in predictions.predictions().items()

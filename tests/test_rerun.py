@@ -5,20 +5,50 @@ It runs through, without a network, and its sentences are true.
 
 import ast
 import os
+import re
+import runpy
 import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import pytest
 
 from helpers import data, words
-from tests.guards import RUNS, STANDARD, expected, tells_the_truth, without_kernels
+from tests.guards import (
+    RUNS,
+    STANDARD,
+    expected,
+    small_file,
+    tells_the_truth,
+    without_kernels,
+)
 from tools import notebooks, rerun
 
 
 @pytest.mark.parametrize("knobs", RUNS, ids=lambda k: " ".join(f"{n}={v}" for n, v in k.items()))
 def test_every_rerun_tells_the_truth(knobs, tmp_path, monkeypatch):
     tells_the_truth(knobs, tmp_path, monkeypatch)
+
+
+def test_the_reruns_differ_in_what_there_is_to_say(tmp_path):
+    """Every knob has another value than the stored one somewhere, and every verdict is met."""
+    met = set()
+    for knobs in RUNS:
+        knobs = STANDARD | knobs
+        if knobs["customers_file"]:
+            knobs["customers_file"] = small_file(tmp_path)
+        result = expected(knobs)[1][knobs["target_cluster"]]
+        said = re.split(r"[:;]", words.verdict(result).split(". ", 1)[1])[0]
+        met.add((np.sign(knobs["effect"]), said))
+    assert met == {
+        (0, "A clear gain"),
+        (-1, "A clear loss"),
+        (1, "A clear gain, and one worth having"),
+        (1, "Too uncertain to tell"),
+    }
+    for name, stored in STANDARD.items():
+        assert {(STANDARD | knobs)[name] for knobs in RUNS} - {stored}
 
 
 def shown_texts(output) -> list[str]:
@@ -74,18 +104,21 @@ def test_an_error_names_the_option_and_what_is_no_option_keeps_its_name(monkeypa
         assert capsys.readouterr().err == f"helpers.rerun: {said}\n"
 
 
-def test_the_command_has_its_old_name_too(tmp_path):
+def test_the_command_has_its_old_name_too(tmp_path, monkeypatch, capsys):
     """From another folder: the same refusals and the same exit codes."""
     env = os.environ | {"PYTHONPATH": str(notebooks.ROOT)}
-    for arguments, code, said in (
-        (["--target-cluster", "9"], 2, "helpers.rerun: --target-cluster is 9, but"),
-        ([], 2, "usage: python -m helpers.rerun"),
-        (["--help"], 0, ""),
-    ):
-        command = [sys.executable, "-m", "helpers.rerun", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-        assert done.returncode == code and done.stderr.startswith(said), done.stderr
-        assert bool(done.stdout) == (code == 0)
+    command = [sys.executable, "-m", "helpers.rerun", "--target-cluster", "9"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.startswith("helpers.rerun: --target-cluster is 9, but"), done.stderr
+    for arguments, code, said in (([], 2, "usage: python -m helpers.rerun"), (["--help"], 0, "")):
+        monkeypatch.setattr(sys, "argv", ["rerun.py", *arguments])
+        monkeypatch.delitem(sys.modules, "helpers.rerun", raising=False)
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_module("helpers.rerun", run_name="__main__")
+        printed = capsys.readouterr()
+        assert stopped.value.code == code and printed.err.startswith(said), printed.err
+        assert bool(printed.out) == (code == 0)
 
 
 def test_a_rerun_never_writes_into_the_course(capsys):
@@ -98,13 +131,13 @@ def test_a_rerun_never_writes_into_the_course(capsys):
 def test_the_command_writes_the_series_and_the_shipped_file_comes_from_notebook_01(
     tmp_path, capsys, monkeypatch
 ):
-    """Part I through real kernels: same names, new knobs in the cell, a verdict.
+    """Two notebooks through real kernels: same names, new knobs in the cell, a verdict.
 
-    And data/ is what notebook 01 makes. Part II is left to nbval, which executes it anyway; 06 goes
-    through the command in test_rerun_log.
+    And data/ is what notebook 01 makes. The others are left to nbval, which executes them anyway;
+    06 goes through the command in test_rerun_log.
     """
-    part_one = [path for path in notebooks.find() if path.name < "06"]
-    monkeypatch.setattr(notebooks, "find", lambda: part_one)
+    first = notebooks.find()[:2]
+    monkeypatch.setattr(notebooks, "find", lambda: first)
     out = tmp_path / "runs" / "standard"
     assert rerun.main(["--target-cluster", "1", "--out", str(out)]) == 0
     printed = capsys.readouterr().out

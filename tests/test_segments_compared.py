@@ -42,7 +42,8 @@ def decide(tmp_path, monkeypatch):
         written = ", ".join("..." if word is ... else repr(word) for word in said)
         cell.source = cell.source.replace(DOTS, f"my_words = [{written}]")
         nbformat.write(notebook, tmp_path / "06_segments.ipynb")
-        texts = run_in_process(tmp_path / "06_segments.ipynb", knobs or {}, monkeypatch)
+        path = tmp_path / "06_segments.ipynb"
+        texts = run_in_process(path, knobs or {}, monkeypatch, drawn=False)
         return [
             text
             for text in texts
