@@ -5,6 +5,8 @@ PINS := tools/locks/requirements.txt
 SCALE := tools/locks/scale.txt
 # Named after what it is made from: files with other dates are no reason to make it anew.
 READY := .venv/.ready-$(shell cat $(PINS) pyproject.toml | cksum | cut -d' ' -f1)
+# Its cache stays in here: the home folder need not be writable.
+UV := UV_CACHE_DIR="$(CURDIR)/.venv/uv-cache" $(BIN)/uv pip
 SETTINGS := .venv/share/jupyter/lab/settings
 LAB_FLAGS := $(if $(filter 0,$(shell id -u)),--allow-root)  # in a container one often is root
 
@@ -46,18 +48,18 @@ $(READY):
 	  sys.exit(0 if ok else "The course needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Try: make lab PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv --clear .venv
 	@awk '/^[a-z]/ {keep = /^uv==/} keep' $(PINS) > .venv/uv.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(PINS)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes -r .venv/uv.txt
+	$(UV) install --quiet --python $(BIN)/python --require-hashes -r $(PINS)
+	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@mkdir -p $(SETTINGS)  # JupyterLab asks neither for news nor for updates: the course works offline
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' \
 	  > $(SETTINGS)/overrides.json
 	@touch $@
 
 scale: .venv  ## add Spark (needs Java 17 or newer) and tea-tasting, for notebook 10
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --require-hashes -r $(SCALE)
+	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --require-hashes -r $(SCALE)
 
-COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+COMPILE = $(UV) compile pyproject.toml --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --quiet
 lock: .venv  ## make the two files of pins anew from the bounds in pyproject.toml
 	$(COMPILE) --extra test --extra real --upgrade --output-file $(PINS)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from helpers import data, sequential
+from helpers import InputError, data, sequential
 from tools import bench, notebooks
 
 BOOKS = {path.stem: path for path in notebooks.find()}
@@ -28,7 +28,14 @@ FAST = {
 }
 
 
-def measured(monkeypatch, speed=FAST, large_peak=500.0, large_seconds=1.0, notebook_seconds=1.5):
+def measured(
+    monkeypatch,
+    speed=FAST,
+    large_peak=500.0,
+    large_seconds=1.0,
+    notebook_seconds=1.5,
+    at_once=6.0,
+):
     """Put numbers in the places of clocks and processes; the imports of a notebook take 1 s."""
 
     def peak(work, n, *_more):
@@ -40,6 +47,8 @@ def measured(monkeypatch, speed=FAST, large_peak=500.0, large_seconds=1.0, noteb
     monkeypatch.setattr(bench, "race", lambda _n, *works, **_more: [speed[w] for w in works])
     monkeypatch.setattr(bench, "peak", peak)
     monkeypatch.setattr(bench, "seconds_of", seconds_of)
+    monkeypatch.setattr(bench, "seconds_at_once", lambda _series: at_once)
+    monkeypatch.setattr(notebooks, "cores", lambda: 2)
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +126,27 @@ def test_a_slow_notebook_is_seen(monkeypatch):
     ]
 
 
+def test_a_slow_re_run_is_seen(monkeypatch):
+    """Two notebooks at once take at most 0.6 of what ten times 1.5 s take; one at a time may."""
+    measured(monkeypatch, at_once=9.0)
+    assert missed(bench.notebook_rows) == []
+    measured(monkeypatch, at_once=9.1)
+    said = ["re-run of 10 notebooks, 2 at once: 0.6 x as long at most"]
+    assert missed(bench.notebook_rows) == said
+    monkeypatch.setattr(notebooks, "cores", lambda: 1)
+    assert missed(bench.notebook_rows) == []
+
+
+def test_a_re_run_that_stops_is_a_row(monkeypatch):
+    def stops(_series):
+        raise InputError("03_t_test.ipynb stopped.")
+
+    measured(monkeypatch)
+    monkeypatch.setattr(bench, "seconds_at_once", stops)
+    (row,) = (row for row in bench.notebook_rows() if row.what.startswith("re-run"))
+    assert row.met is False and row.ours == "stopped"
+
+
 # What is left out, and what stops
 
 
@@ -140,7 +170,7 @@ STOPS = [
 
 @pytest.mark.parametrize(("error", "said"), STOPS, ids=["an error", "no kernel"])
 def test_a_notebook_that_stops_is_a_row_and_the_table_goes_on(monkeypatch, capsys, error, said):
-    measured(monkeypatch)
+    measured(monkeypatch, at_once=5.0)
     broken = read_once(BOOKS["05_power"])
 
     def seconds_of(notebook, _folder):

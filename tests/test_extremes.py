@@ -15,25 +15,6 @@ from tests.guards import STANDARD, caught, functions_of, guard_message, run_in_p
 from tools import notebooks
 
 NOTEBOOKS = {path.name[:2]: path for path in notebooks.find()}
-LAST_SEED = 2**32 - 1
-SIMULATED = [number for number in NOTEBOOKS if number not in ("01", "09")]
-
-
-@pytest.mark.parametrize("number", SIMULATED)
-def test_the_last_seed_and_the_smallest_effect_run(number, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    knobs = STANDARD | {"seed": LAST_SEED, "effect": 1e-9, "rows": 20_000}
-    text = "\n".join(run_in_process(NOTEBOOKS[number], knobs, monkeypatch))
-    assert "-9,223" not in text and "-9223" not in text  # a whole number that ran over
-    assert "effect: 0.00" not in text and "effect 0.00" not in text  # it is not zero
-
-
-@pytest.mark.parametrize("number", ["01", "09"])
-def test_the_last_seed_runs(number, tmp_path, monkeypatch):
-    if notebooks.missing_package(NOTEBOOKS[number]):
-        pytest.skip("needs a package that is not installed")
-    monkeypatch.chdir(tmp_path)
-    assert run_in_process(NOTEBOOKS[number], {"seed": LAST_SEED}, monkeypatch)
 
 
 def guard_effects(check):

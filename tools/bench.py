@@ -28,7 +28,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from scipy import stats
 
 from helpers import InputError, data, experiment, inference, segments, sequential
-from tools import notebooks
+from tools import command, notebooks
 
 SIZES = (20, 200, 2_000, 20_000)
 LARGE = 1_000_000
@@ -42,6 +42,7 @@ LAST_LOOKS = (  # bounds, times: the last look comes just after the one before
 )
 # Part I is held to twice its imports as a whole, each later notebook to three times its own.
 PART_TWO = "06"
+AT_ONCE = 0.6  # of the time that notebooks take in turn, where two or more run at once
 
 
 class Row(NamedTuple):
@@ -213,6 +214,14 @@ def seconds_of(notebook: nbformat.NotebookNode, folder: Path) -> float:
     return time.perf_counter() - start
 
 
+def seconds_at_once(series: dict[str, nbformat.NotebookNode]) -> float:
+    """How long it takes to execute notebooks side by side."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as workshop:
+        notebooks.execute_all(series, Path(workshop), lambda *_given, **_more: None)
+    return time.perf_counter() - start
+
+
 # The rows of the table
 
 
@@ -323,7 +332,7 @@ def books_to_execute() -> dict[str, nbformat.NotebookNode | str]:
 
 
 def notebook_rows() -> Iterator[Row]:
-    """Each notebook beside its imports, then Part I as a whole, then all that were measured."""
+    """Each notebook beside its imports, Part I and all as a whole, and all of them side by side."""
     found: dict[str, tuple[float, float]] = {}
     with tempfile.TemporaryDirectory() as workshop:
         folder = Path(workshop)
@@ -345,6 +354,26 @@ def notebook_rows() -> Iterator[Row]:
         if measured:
             whole, floor = map(sum, zip(*measured, strict=True))
             yield notebook_row(f"{what}, {len(measured)} notebooks", whole, floor, most)
+    if len(found) > 1:
+        yield from side_by_side_rows(list(found), sum(whole for whole, _ in found.values()))
+
+
+def side_by_side_rows(names: list[str], one_by_one: float) -> Iterator[Row]:
+    """The same notebooks as a re-run executes them; one_by_one: their seconds in turn."""
+    cores = notebooks.cores()
+    what = f"re-run of {len(names)} notebooks, {cores} at once"
+    series = {path.name: notebooks.read(path) for path in notebooks.find() if path.stem in names}
+    try:
+        seconds = seconds_at_once(series)
+    except InputError as error:
+        yield failed_row(what, error)
+        return
+    row = Row(what, f"{seconds:.1f} s", f"{one_by_one:.1f} s one after the other")
+    row = row._replace(ratio=f"{seconds / one_by_one:.2f} x as long")
+    if cores > 1:
+        met = seconds <= AT_ONCE * one_by_one
+        row = row._replace(target=f"{AT_ONCE:g} x as long at most", met=met)
+    yield row
 
 
 def customers_rows() -> Iterator[Row]:
@@ -386,13 +415,9 @@ def measured_or_failed(rows: Callable[[], Iterator[Row]]) -> Iterator[Row]:
         yield failed_row(rows.__name__.replace("_", " "), error)
 
 
-def main() -> int:
-    """Print the table and return the exit code: 1 for a missed target, 2 for unusable notebooks."""
-    try:
-        notebooks.find()
-    except InputError as error:  # told now, not after minutes
-        print(f"tools.bench: {error}", file=sys.stderr)
-        return 2
+def work() -> int:
+    """Print the table, and return 1 for a missed target."""
+    notebooks.find()  # what is wrong with them is told now, not after minutes
     met = []
     said = {True: "yes", False: "NO", None: "-"}
     line = "{:<61} {:>12} {:>34} {:>14} {:>20}  {}".format
@@ -404,6 +429,11 @@ def main() -> int:
             print(line(*row[:-1], said[row.met]), flush=True)
     print(f"{met.count(False)} of {len(met) - met.count(None)} targets missed.")
     return int(False in met)
+
+
+def main() -> int:
+    """The command line: 1 when a target is missed, else as `command.run` says."""
+    return command.run("tools.bench", work, when_stopped="what stands above was measured")
 
 
 if __name__ == "__main__":

@@ -492,4 +492,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(work(*sys.argv[2:]) if sys.argv[1:2] == ["--work"] else main())
+    try:
+        sys.exit(work(*sys.argv[2:]) if sys.argv[1:2] == ["--work"] else main())
+    except KeyboardInterrupt:  # tools.command would import what is measured here
+        print("tools.bench_scale: stopped; what stands above was measured.", file=sys.stderr)
+        sys.exit(130)
