@@ -199,12 +199,9 @@ def lies(text: str) -> list[str]:
         said = next((key for key in true if verdict.startswith(key)), None)
         if said is None or not true[said] or not low <= lift <= high or (p < 0.05) != clear:
             found.append(f"{lift} ({low} to {high}), p {p}: {verdict}")
-    # the last is a whole number that ran over
-    found += re.findall(
-        r".*(?:-9,?223,?372|\bnan\b|\binf\b|-0\.0+\b(?!\d)|\b1 (?:customers|points of|clusters|runs)\b).*",
-        text,
-    )
-    return found
+    never = r"\bnan\b|\binf\b|-0\.0+\b(?!\d)|\b1 (?:customers|points of|clusters|runs)\b"
+    ran_over = "-9,?223,?372"  # a whole number that was too large
+    return found + re.findall(rf".*(?:{never}|{ran_over}).*", text)
 
 
 def expected(knobs: dict) -> tuple[pd.DataFrame, dict[int, inference.Comparison]]:
