@@ -241,10 +241,12 @@ RUNS = [
 ]
 
 
-def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> dict[str, list[str]]:
+def tells_the_truth(
+    knobs: dict, tmp_path: Path, monkeypatch, drawn: bool = False
+) -> dict[str, list[str]]:
     """All notebooks run on these knobs, name the right cluster, and contradict no own number.
 
-    The texts of each, by its number.
+    The texts of each, by its number. drawn: whether the figures must be readable, too.
     """
     monkeypatch.chdir(tmp_path)
     knobs = STANDARD | knobs
@@ -257,7 +259,8 @@ def tells_the_truth(knobs: dict, tmp_path: Path, monkeypatch) -> dict[str, list[
     left_out = ["09"] if knobs["customers_file"] else ["09", "10"]
     files = [path for path in notebooks.find() if path.name[:2] not in left_out]
     texts = {
-        path.name[:2]: run_in_process(path, knobs | {"rows": 20_000}, monkeypatch) for path in files
+        path.name[:2]: run_in_process(path, knobs | {"rows": 20_000}, monkeypatch, drawn=drawn)
+        for path in files
     }
     everything = "\n".join("\n".join(shown) for shown in texts.values())
     assert lies(everything) == []

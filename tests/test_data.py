@@ -449,7 +449,7 @@ HOSTILE = {
     "a long header": f"{LONG},s,y\n1,2,3\n",
     "a header that is coloured": f"{ESCAPE},s,y\n1,2,3\n",
     "a header over two lines": '"a\nb\rc",s,y\n1,2,3\n',
-    "many columns": ",".join(f"c{k}" for k in range(20_000)) + "\n1\n",
+    "many columns": ",".join(f"c{k}" for k in range(2_000)) + "\n1\n",
     "a long segment": f"s,y,group\n{LONG},1,a\nB,2,b\n",
     "a coloured segment": f"s,y,group\n{ESCAPE},1,a\nB,2,b\n",
     "a segment that turns the line": "s,y,group\n\u202eA,1,a\nB,2,b\n",
