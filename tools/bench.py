@@ -148,7 +148,6 @@ def many_customers(n: int) -> pd.DataFrame:
 def notebook_with_customers(number: int, n: int) -> None:
     """The code cells of a notebook, in this process and on n customers; what they show is lost."""
     book = notebooks.read(next(p for p in notebooks.find() if int(p.name[:2]) == number))
-    os.environ |= {"MPLBACKEND": "agg", "AB_PREDICTIONS": ""}
     with tempfile.TemporaryDirectory() as workshop, contextlib.redirect_stdout(io.StringIO()):
         many_customers(n).to_csv(Path(workshop) / "customers.csv", index=False)
         notebooks.set_knobs(book, {"customers_file": str(Path(workshop) / "customers.csv")})
@@ -185,9 +184,10 @@ def race(
 
 def peak(work: Callable[..., object], *numbers: int) -> tuple[float, float]:
     """Peak memory in MiB (nan on Windows) and seconds of work(*numbers), run in a new process."""
-    command = [sys.executable, "-m", "tools.bench", work.__name__, *map(str, numbers)]
+    call = [sys.executable, "-m", "tools.bench", work.__name__, *map(str, numbers)]
+    env = notebooks.environment() | {"MPLBACKEND": "agg"}
     done = subprocess.run(
-        command, cwd=notebooks.ROOT, check=True, stdout=subprocess.PIPE, text=True
+        call, cwd=notebooks.ROOT, env=env, check=True, stdout=subprocess.PIPE, text=True
     )
     memory, seconds = done.stdout.split()
     return float(memory), float(seconds)

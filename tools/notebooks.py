@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from traitlets.config import Config
 
 from helpers import InputError
@@ -191,7 +191,7 @@ def execute_all(
             except CellExecutionError as error:
                 why = f"{error.ename}: {error.evalue}"
                 raise InputError(f"{name} stopped and nothing was written. {why}") from None
-            except (CellTimeoutError, DeadKernelError) as error:
+            except (CellTimeoutError, RuntimeError) as error:  # DeadKernelError is one of the latter
                 why = f"({type(error).__name__}); nothing was written. Try again."
                 raise InputError(f"{name} did not finish {why}") from None
             running.remove(name)
