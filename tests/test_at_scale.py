@@ -2,7 +2,6 @@
 
 import gc
 import math
-import os
 import sys
 
 import pandas as pd
@@ -127,20 +126,7 @@ def test_the_temporary_log_is_gone_afterwards(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.rglob("*.parquet")] == []
 
 
-# Another engine, another library
-
-
-def test_notebook_10_on_spark_and_with_tea_tasting(monkeypatch):
-    """The knob `extras`: another engine and another library find the same numbers.
-
-    The notebook itself asserts that.
-    """
-    if os.environ.get("SPARK_MUST_RUN") != "1":
-        pytest.importorskip("pyspark", reason="needs Spark: make scale")
-        pytest.importorskip("tea_tasting", reason="needs tea-tasting: make scale")
-    assert "Spark and tea-tasting found the same numbers." in run_10(
-        monkeypatch, offline=False, extras=True
-    )
+# Another engine, another library: with Spark in test_scale, where a Java is at work already
 
 
 def test_without_spark_the_extras_say_what_they_need(monkeypatch):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.guards import tells_the_truth
+from tests.guards import VERDICTS, tells_the_truth
 
 MALL = os.environ.get("MALL_CUSTOMERS_CSV")
 pytestmark = pytest.mark.skipif(
@@ -20,7 +20,8 @@ def texts(tmp_path_factory):
     What it says in another cluster is for test_rerun: there the file is another one, too.
     """
     with pytest.MonkeyPatch.context() as patch:
-        return tells_the_truth({"customers_file": MALL}, tmp_path_factory.mktemp("mall"), patch)
+        folder = tmp_path_factory.mktemp("mall")
+        return tells_the_truth({"customers_file": MALL}, folder, patch, VERDICTS)
 
 
 def test_the_original_interval_is_shown_on_the_mall_file(texts):

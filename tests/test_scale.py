@@ -22,7 +22,8 @@ from pandas.testing import assert_frame_equal
 from scipy import stats
 
 from helpers import adjustment, experiment, heterogeneity, inference, scale
-from tests.guards import caught, guard_message, share
+from tests.guards import caught, guard_message, run_in_process, share
+from tools import notebooks
 
 # of ibis and Spark, about pandas 4
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -774,6 +775,17 @@ def test_a_covariate_that_does_not_vary_changes_nothing_on_spark(spark, table):
 def test_spark_leaves_nothing_in_the_folder_of_work(spark):
     left = {"spark-warehouse", "metastore_db", "derby.log", "artifacts"}
     assert left.isdisjoint(path.name for path in Path.cwd().iterdir())
+
+
+def test_notebook_10_on_spark_and_with_tea_tasting(spark, monkeypatch):
+    """Its knob `extras`: another engine and another library find the same numbers, as it asserts.
+
+    It stands here because a Java is at work already. It stops that session, so it comes last.
+    """
+    need("tea_tasting")
+    path = next(path for path in notebooks.find() if path.name.startswith("10"))
+    texts = run_in_process(path, {"rows": 20_000, "extras": True}, monkeypatch, offline=False)
+    assert "Spark and tea-tasting found the same numbers." in "\n".join(texts)
 
 
 # A library of the trade
