@@ -181,6 +181,7 @@ def _parsed(path: Path, as_text: Sequence[str]) -> pd.DataFrame:
     if path.exists() and not path.is_file():
         raise ValueError("it is no regular file")
     options: dict = {"encoding": "utf-8-sig", "index_col": False, "compression": None}
+    options["low_memory"] = False  # a column is of one kind, however long it is
     if as_text:  # a segment may be called NA
         options["keep_default_na"] = False
         options["na_values"] = [""]

@@ -70,6 +70,20 @@ def test_options_are_typed_in_full_and_errors_are_short(capsys):
     assert "What it does:\n  this and that" in parser.format_help()
 
 
+def test_a_reader_who_has_seen_enough_is_no_error():
+    code = "from tools import command; exit(command.run('x', lambda: print('a' * 10**7)))"
+    run = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=notebooks.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    run.stdout.read(10)
+    run.stdout.close()
+    assert (run.stderr.read(), run.wait(timeout=60)) == ("", 141)
+
+
 # A process that is stopped
 
 

@@ -505,6 +505,14 @@ def test_many_columns_are_no_reason_to_warn(load, recwarn):
     assert [str(warning.message) for warning in recwarn] == []
 
 
+def test_a_word_far_down_a_long_column_is_told_without_a_warning(tmp_path, recwarn):
+    """pandas reads in pieces, and warns where they differ in kind."""
+    path = tmp_path / "log.csv"
+    path.write_text("s,y,group\n" + "A,1,a\n" * 300_000 + "B,oops,b\n", encoding="utf-8")
+    assert "log.csv, column y, line 300002: oops is not a number" in refusal(path)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_names_people_use_are_no_fault(tmp_path):
     """Accents, other alphabets, emoji with their joiners, blanks that do not break."""
     names = [

@@ -103,6 +103,14 @@ def test_own_file_with_a_fault_is_named(series, capsys):
     assert not (series / "new").exists()
 
 
+def test_customers_of_one_score_are_told_before_notebook_07_stops(series, capsys):
+    """Whatever a notebook would stop at, the preview says it."""
+    data.load_customers().assign(**{data.COLUMNS[-1]: 50}).to_csv(series / "mine.csv", index=False)
+    arguments = ["--target-cluster", "0", "--customers", str(series / "mine.csv")]
+    assert rerun.main([*arguments, "--out", str(series / "new")]) == 2
+    assert "All customers have the same spending score" in capsys.readouterr().err
+
+
 def test_good_run_writes_every_notebook_with_its_knobs(series, capsys):
     own = data.FOLDER / "customers.csv"
     arguments = [

@@ -10,7 +10,6 @@ import ast
 import contextlib
 import io
 import math
-import os
 import subprocess
 import sys
 import tempfile

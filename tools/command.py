@@ -1,6 +1,7 @@
 """How every command ends: with its work done, or with a line or two and an exit code."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Container, Iterator
@@ -48,6 +49,9 @@ def run(
     except KeyboardInterrupt:
         print(f"{name}: stopped; {when_stopped}.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads what is printed, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13  # as for other programs
 
 
 def option(knob: str) -> str:

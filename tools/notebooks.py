@@ -191,7 +191,10 @@ def execute_all(
             except CellExecutionError as error:
                 why = f"{error.ename}: {error.evalue}"
                 raise InputError(f"{name} stopped and nothing was written. {why}") from None
-            except (CellTimeoutError, RuntimeError) as error:  # DeadKernelError is one of the latter
+            except (
+                CellTimeoutError,
+                RuntimeError,
+            ) as error:  # DeadKernelError is one of the latter
                 why = f"({type(error).__name__}); nothing was written. Try again."
                 raise InputError(f"{name} did not finish {why}") from None
             running.remove(name)

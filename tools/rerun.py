@@ -101,6 +101,8 @@ def preview(
     Raises the InputError that the run would meet.
     """
     clustered = segments.cluster_customers(data.load_customers(customers_file), n_clusters)
+    if clustered[experiment.OUTCOME].nunique() == 1:  # 07 has nothing to adjust by
+        raise InputError("All customers have the same spending score. Use another file.")
     trial = experiment.simulate_experiment(clustered, target_cluster, effect, seed=seed)
     arms = trial.groupby("group")["outcome"]
     result = inference.compare_means(arms.get_group("control"), arms.get_group("treatment"))
