@@ -51,6 +51,7 @@ $(READY):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes -r .venv/uv.txt
 	$(UV) install --quiet --python $(BIN)/python --require-hashes -r $(PINS)
 	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@rm -rf .venv/uv-cache
 	@mkdir -p $(SETTINGS)  # JupyterLab asks neither for news nor for updates: the course works offline
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' \
 	  > $(SETTINGS)/overrides.json
@@ -58,6 +59,7 @@ $(READY):
 
 scale: .venv  ## add Spark (needs Java 17 or newer) and tea-tasting, for notebook 10
 	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --require-hashes -r $(SCALE)
+	@rm -rf .venv/uv-cache
 
 COMPILE = $(UV) compile pyproject.toml --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --quiet

@@ -76,7 +76,7 @@ def adjust_many(
     customers = outcome.shape[1]
     scaled = StandardScaler().fit_transform(_baseline_of(customers, baseline))
     basis = linalg.orth(np.column_stack([np.ones(customers), scaled]), rcond=1e-10)
-    return by_rows(lambda *part: _adjusted_rows(*part, basis, confidence), outcome, arms)
+    return by_rows(lambda y, t: _adjusted_rows(y, t, basis, confidence), outcome, arms)
 
 
 def _adjusted_rows(

@@ -107,7 +107,9 @@ def welch_many(outcome: ArrayLike, treated: ArrayLike, confidence: float = 0.95)
     Raises InputError as `checked_runs` does, and for a confidence outside 0 to 1.
     """
     check_share("confidence", confidence, 0.95)
-    return by_rows(lambda *part: _welch_rows(*part, confidence), *checked_runs(outcome, treated))
+    return by_rows(
+        lambda y, arms: _welch_rows(y, arms, confidence), *checked_runs(outcome, treated)
+    )
 
 
 def by_rows(
