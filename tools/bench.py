@@ -309,14 +309,15 @@ def speed_rows() -> Iterator[Row]:
 
 
 def floor_of(books: Iterable[nbformat.NotebookNode]) -> nbformat.NotebookNode:
-    """A notebook that has only the import lines of these."""
+    """A notebook that has only the import lines of these that are always executed."""
     lines = []
     cells = [cell for book in books for cell in book.cells if cell.cell_type == "code"]
     for cell in cells:
         source = TransformerManager().transform_cell(cell.source)
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                lines.append(ast.unparse(node))
+        for statement in ast.parse(source).body:
+            for node in statement.body if isinstance(statement, ast.Try) else [statement]:
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    lines.append(ast.unparse(node))
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("\n".join(lines))])
 
 
