@@ -101,7 +101,7 @@ def as_numbers(values: ArrayLike, what: str) -> np.ndarray:
             f"The {what} has blank or infinite values: {int((~usable).sum())}, the first at "
             f"position {int(np.argmin(usable))}. Mend it."
         )
-    if array.size and np.abs(array).max() > LARGEST:
+    if array.size and max(array.max(), -array.min()) > LARGEST:
         raise InputError(f"The {what} has values beyond {LARGEST:g}. Measure in a larger unit.")
     return array
 

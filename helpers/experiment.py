@@ -16,7 +16,6 @@ from helpers import (
     is_count,
     is_number,
     segments,
-    words,
 )
 
 OUTCOME, ARMS = "Spending Score (1-100)", ("control", "treatment")
@@ -72,12 +71,16 @@ def replay_seeds(
     """
     _check_knobs(effect, noise_sd)
     baseline = as_numbers(baseline, "baseline")
-    draws = [_draw(len(baseline), noise_sd, _stream(seed)) for seed in seeds]
-    if not draws:
+    seeds = list(seeds)
+    if not seeds:
         raise InputError("There is no seed to replay; give some, such as range(1000).")
-    treated = np.array([coins == 1 for coins, _ in draws])
-    noise = np.array([noise for _, noise in draws])
-    return baseline + noise + effect * treated, treated
+    outcome = np.empty((len(seeds), len(baseline)))  # filled row by row, as it may be large
+    treated = np.empty(outcome.shape, dtype=bool)
+    for row, seed in enumerate(seeds):
+        coins, noise = _draw(len(baseline), noise_sd, _stream(seed))
+        treated[row] = coins == 1
+        outcome[row] = baseline + noise + effect * treated[row]
+    return outcome, treated
 
 
 def simulate_many(
@@ -143,11 +146,6 @@ def check_effect(effect: float) -> None:
             f"is {effect!r}; give a number of score points up to 1,000, such as 3.0, 0 or -2.",
             "effect",
         )
-
-
-def planted(effect: float) -> str:
-    """The effect for a sentence: with its sign, and not rounded onto another, such as "+3.00"."""
-    return ("+" if effect > 0 else "") + words.given(effect)
 
 
 def _check_knobs(effect: float, noise_sd: float) -> None:

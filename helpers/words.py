@@ -38,12 +38,14 @@ def number(x: float, digits: int = 2, sign: bool = False) -> str:
     return f"{rounded:{plus},.{digits}f}"
 
 
-def given(x: float) -> str:
-    """A number that somebody typed, not rounded onto another.
+def given(x: float, sign: bool = False) -> str:
+    """A number that somebody typed, not rounded onto another; a plus sign on demand.
 
     Two decimals where they suffice, else four digits.
     """
-    return number(x) if round(x, 2) == x else f"{x:,.4g}"
+    if round(x, 2) == x:
+        return number(x, sign=sign)
+    return f"{x:{'+' if sign else ''},.4g}"
 
 
 def percent(share: float, digits: int = 1, sign: bool = False) -> str:

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import silhouette_score
 
-from helpers import adjustment, data, experiment, inference, segments
-from tests.guards import STANDARD, caught, functions_of, guard_message, run_in_process
+from helpers import adjustment, data, experiment, inference, segments, words
+from tests.guards import STANDARD, caught, guard_message, run_in_process
 from tools import notebooks
 
 NOTEBOOKS = {path.name[:2]: path for path in notebooks.find()}
@@ -55,7 +55,7 @@ def test_a_notebook_refuses_a_huge_effect_at_once(number, monkeypatch):
     ],
 )
 def test_an_effect_is_said_as_it_was_typed(effect, said):
-    assert experiment.planted(effect) == said
+    assert words.given(effect, sign=True) == said
 
 
 # A sample for the silhouette
@@ -136,14 +136,3 @@ def test_no_more_runs_at_once_than_allowed(monkeypatch):
         lambda y, _: seen.append(y.size) or pd.DataFrame({"n": y.sum(axis=1)}), outcome, arms
     )
     assert max(seen) <= 100 and sum(seen) == 300 and table.index.tolist() == list(range(10))
-
-
-def test_resamples_drawn_in_turns_are_the_same():
-    """Notebook 04 draws a large arm in turns, as the helper does; small ones all at once."""
-    (means,) = functions_of(NOTEBOOKS["04"], "resampled_means")
-    arm = np.random.default_rng(3).normal(size=4_001)
-    means.__globals__["rng"] = np.random.default_rng(5)
-    found = means(arm)
-    means.__globals__["rng"] = np.random.default_rng(5)
-    expected = inference._resampled_means(arm, 5000, np.random.default_rng(5))
-    np.testing.assert_allclose(found, expected)

@@ -4,6 +4,8 @@ A guard is a function that takes the implementation: the true one must pass it, 
 caught by it.
 """
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
@@ -356,3 +358,18 @@ def test_missing_log(tmp_path):
 
 def test_the_log_behind_the_faults_is_good(load_log):
     assert load_log(*GOOD_LOG, control="test")["group"].tolist() == ["control", "test"] * 2
+
+
+@pytest.mark.parametrize(("far", "spread"), [(1e12, 1), (-1e11, 1), (1e3, 1e-8)])
+def test_outcomes_too_far_from_zero_for_their_spread_are_told(tmp_path, far, spread):
+    """At 1e12 numbers end at a ten-thousandth: what is computed of differences of 1 is unsure."""
+
+    def log(distance: float) -> Path:
+        rows = [f"{s},{distance - spread * k},{a}" for s in "AB" for k in (0, 1, 2) for a in "ct"]
+        path = tmp_path / "log.csv"
+        path.write_text("\n".join(["s,y,group", *rows]), encoding="utf-8")
+        return path
+
+    guard_message(lambda: data.load_log(log(far), "s", "y", control="c"), "column y", "Subtract")
+    near = data.load_log(log(far / 1000), "s", "y", control="c")
+    assert len(near) == 12

@@ -1,5 +1,8 @@
 """Notebooks are found, read, given other knobs, cleared of outputs and executed."""
 
+import asyncio
+import os
+
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
@@ -212,3 +215,46 @@ def test_executed_in_its_folder_without_clock_times_and_predictions(tmp_path, mo
     assert first.execution_count == 1 and "execution" not in first.metadata
     assert second.outputs[0].ename == "ZeroDivisionError"
     assert len(done) == 2
+
+
+# Side by side
+
+
+class MeetsAnother:
+    """A client that ends once another one is at work, too."""
+
+    km = _cleanup_kernel = None
+    meeting = asyncio.Barrier(2)
+
+    async def async_execute(self, env):
+        assert env["OMP_NUM_THREADS"] == "1"
+        async with asyncio.timeout(1):
+            await self.meeting.wait()
+
+
+def guard_side_by_side(cores: int, monkeypatch, tmp_path) -> None:
+    """Four notebooks, two at any time; who is at work is told."""
+    seen = []
+    monkeypatch.setattr(notebooks, "cores", lambda: cores)
+    monkeypatch.setattr(MeetsAnother, "meeting", asyncio.Barrier(2))
+    monkeypatch.setattr(notebooks, "client_for", lambda *_given: MeetsAnother())
+    try:
+        series = dict.fromkeys(("01", "02", "03", "04"), new_notebook())
+        notebooks.execute_all(series, tmp_path, lambda running, **_: seen.append(list(running)))
+    except TimeoutError:
+        raise AssertionError("one waited for the other") from None
+    assert max(map(len, seen)) == 2 and seen[:2] == [["01"], ["01", "02"]]
+
+
+def test_notebooks_are_executed_side_by_side(monkeypatch, tmp_path):
+    guard_side_by_side(2, monkeypatch, tmp_path)
+    caught(lambda cores: guard_side_by_side(cores, monkeypatch, tmp_path), 1)
+
+
+def test_as_many_at_once_as_there_are_cores(monkeypatch):
+    for allowed, at_once in ((1, 1), (2, 2), (64, 4)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=allowed: range(n), raising=False)
+        assert notebooks.cores() == at_once
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS and Windows
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert notebooks.cores() == 1

@@ -102,7 +102,7 @@ def test_an_error_names_the_option_and_what_is_no_option_keeps_its_name(monkeypa
         def fails(knob=knob, **_knobs):
             raise words.InputError("is 9.", knob)
 
-        monkeypatch.setattr(rerun, "preview", fails)
+        monkeypatch.setattr(rerun, "try_out", fails)
         assert rerun.main(["--target-cluster", "1"]) == 2
         assert capsys.readouterr().err == f"helpers.rerun: {said}\n"
 

@@ -103,6 +103,59 @@ def test_own_file_with_a_fault_is_named(series, capsys):
     assert not (series / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("only", "numbers"),
+    [("06", "06"), ("6", "06"), ("01-03", "01 02 03"), ("10, 01-02,02", "01 02 10")],
+)
+def test_a_part_of_the_series_is_typed_in_numbers(only, numbers):
+    assert sorted(rerun.numbers_of(only)) == numbers.split()
+
+
+@pytest.mark.parametrize("only", ["", "11", "0", "05-03", "09-11", "x", "1-", "-1", "1,,2", "006"])
+def test_numbers_of_no_notebook_are_told(only, capsys):
+    assert rerun.main(["--target-cluster", "1", "--only", only]) == 2
+    said = f"helpers.rerun: --only is {only!r}. Give numbers from 01 to 10, such as 06,"
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_part_of_the_series_is_executed_and_the_rest_stays(series, capsys):
+    """What an earlier run left of the others is not touched."""
+    command = ["--target-cluster", "1", "--out", str(series / "new")]
+    assert rerun.main(command) == 0
+    before = (series / "new/01_first.ipynb").read_bytes()
+    capsys.readouterr()
+    assert rerun.main([*command, "--only", "02", "--seed", "7", "--effect", "-1"]) == 0
+    assert "Executing 1 notebook, 02.\n" in capsys.readouterr().err
+    assert (series / "new/01_first.ipynb").read_bytes() == before
+    assert "effect = -1.0" in (series / "new/02_second.ipynb").read_text(encoding="utf-8")
+
+
+def test_a_notebook_that_cannot_hold_so_many_customers_is_left_out(series, capsys, monkeypatch):
+    monkeypatch.setattr(notebooks, "MOST_CUSTOMERS", {"02": 40})
+    assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 0
+    said = "02_second.ipynb is left out: it holds 40 customers of the cluster at most, not 41.\n"
+    assert said in capsys.readouterr().err
+    assert [path.name for path in (series / "new").glob("*.ipynb")] == ["01_first.ipynb"]
+    monkeypatch.setattr(notebooks, "MOST_CUSTOMERS", {"02": 41})
+    assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 0
+    assert (series / "new/02_second.ipynb").exists()
+    monkeypatch.setattr(notebooks, "MOST_CUSTOMERS", {"02": 40})
+    assert rerun.main(["--target-cluster", "1", "--only", "2", "--out", str(series / "x")]) == 2
+    assert "No notebook is left to execute" in capsys.readouterr().err
+
+
+def test_help_lists_the_knobs_of_each_notebook(capsys):
+    """Each line names what the cell of that notebook has, and nothing else."""
+    with pytest.raises(SystemExit):
+        rerun.main(["--help"])
+    shown = capsys.readouterr().out
+    for path in notebooks.find():
+        (line,) = (line for line in shown.splitlines() if line.startswith(f"  {path.stem} "))
+        knobs = notebooks.knobs_of(notebooks.read(path))
+        for option, knob in (("--customers", "customers_file"), ("--effect", "effect")):
+            assert (option in line.split()) == (knob in knobs)
+
+
 def test_customers_of_one_score_are_told_before_notebook_07_stops(series, capsys):
     """Whatever a notebook would stop at, the preview says it."""
     data.load_customers().assign(**{data.COLUMNS[-1]: 50}).to_csv(series / "mine.csv", index=False)

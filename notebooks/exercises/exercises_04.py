@@ -244,7 +244,7 @@ def new_lifts(run: SimpleNamespace) -> Exercise:
     return Exercise(
         right=right,
         also=100 * np.mean(np.abs(mean_t - mean_c - (low + high) / 2) <= (high - low) / 2),
-        because=f"New lifts lie around the truth, {experiment.planted(run.effect)}; the "
+        because=f"New lifts lie around the truth, {words.given(run.effect, sign=True)}; the "
         f"interval lies around the lift of this run, {words.number(lift, sign=True)}. The promise "
         "of 95 is about intervals that hold the truth, not about new lifts in one interval.",
         wrong={
