@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from tests import kernels
 from tools import notebooks
 
 NOTEBOOKS = [*notebooks.find(), *notebooks.find_solutions()]
@@ -23,6 +24,7 @@ collect_ignore = [str(path) for path in LEFT_OUT]  # nbval cannot skip a noteboo
 GROSS = 0.4
 # The tests neither read nor write anybody's predictions.
 NOBODY = tempfile.TemporaryDirectory(prefix="predictions-")
+kernels.use()
 os.environ["AB_PREDICTIONS"] = str(Path(NOBODY.name) / "predictions.json")
 
 

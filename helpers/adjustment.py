@@ -5,10 +5,10 @@ Regression adjustment is CUPED's big sister.
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from numpy.typing import ArrayLike
 from scipy import linalg, stats
 from sklearn.preprocessing import StandardScaler
+from statsmodels.regression.linear_model import OLS
 
 from helpers import InputError, as_arms, as_numbers, check_share, check_spread
 from helpers.comparison import Arm, Comparison, described, tested
@@ -43,7 +43,7 @@ def compare_adjusted(
     design = np.column_stack([np.ones(len(outcome)), treated, slopes])
     _check_design(design)
 
-    fit = sm.OLS(outcome - level, design).fit(cov_type="HC2", use_t=True)
+    fit = OLS(outcome - level, design).fit(cov_type="HC2", use_t=True)
     (mean_control, lift), cov = fit.params[:2], fit.cov_params()[:2, :2]
     if cov[1, 1] <= 1e-18 * np.var(outcome):
         raise InputError("The baseline explains the outcome completely: there is no luck to test.")

@@ -76,8 +76,11 @@ def replay_seeds(
         raise InputError("There is no seed to replay; give some, such as range(1000).")
     outcome = np.empty((len(seeds), len(baseline)))  # filled row by row, as it may be large
     treated = np.empty(outcome.shape, dtype=bool)
+    stream = np.random.RandomState(0)  # one, seeded anew for each run: to make one takes longer
     for row, seed in enumerate(seeds):
-        coins, noise = _draw(len(baseline), noise_sd, _stream(seed))
+        check_seed(seed)
+        stream.seed(int(seed))
+        coins, noise = _draw(len(baseline), noise_sd, stream)
         treated[row] = coins == 1
         outcome[row] = baseline + noise + effect * treated[row]
     return outcome, treated

@@ -13,10 +13,10 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
-import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from pandas.testing import assert_frame_equal
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 
 from helpers import adjustment, comparison, inference
 from tests.guards import caught, covers, fields, guard_message, mirrored, share
@@ -411,7 +411,7 @@ def guard_far_from_zero(compare):
 
 def not_centred(y, treated, x):
     design = np.column_stack([np.ones(len(y)), treated, x])
-    fit = sm.OLS(y, design).fit(cov_type="HC2", use_t=True)
+    fit = OLS(y, design).fit(cov_type="HC2", use_t=True)
     return SimpleNamespace(lift=fit.params[1], se=fit.bse[1], p_value=fit.pvalues[1])
 
 

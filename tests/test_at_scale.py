@@ -25,7 +25,6 @@ def run_10(monkeypatch, offline=True, **knobs) -> str:
 @pytest.mark.parametrize(
     "knobs",
     [
-        {"target_cluster": 0},
         {"target_cluster": 2, "effect": 0.0, "seed": 3},
         {"target_cluster": 5, "n_clusters": 6, "effect": -2.5, "rows": 30_001},
         {"target_cluster": 3, "rows": 250_000, "seed": 2026},

@@ -406,8 +406,10 @@ def test_gains_and_losses_are_treated_alike():
 
 # Small segments with rates
 
+CELL_RUNS = 1_000
 
-def small_cells(lift_of, m, n, rate, sure=None, runs=2_000, seed=20):
+
+def small_cells(lift_of, m, n, rate, sure=None, runs=CELL_RUNS, seed=20):
     """Lift and se, runs x m segments of n users an arm, without effect.
 
     `sure`: the rates of control and of treatment in the first segment.
@@ -439,7 +441,7 @@ def small_cell_alarms(lift_of):
 
 
 def guard_small_cells(alarms):
-    assert (alarms <= 0.05 + 3.2 * math.sqrt(0.05 * 0.95 / 2_000)).all(), alarms
+    assert (alarms <= 0.05 + 3.2 * math.sqrt(0.05 * 0.95 / CELL_RUNS)).all(), alarms
 
 
 def centre_of_interval(r):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy import optimize, stats
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import StratifiedTable, Table2x2
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
@@ -326,7 +326,7 @@ def anorexia(inputs):
     R's errors are not HC2.
     """
     pre, post, control, family = girls(inputs)
-    fit = sm.OLS(post - pre, np.column_stack([np.ones(len(pre)), pre, control, family])).fit()
+    fit = OLS(post - pre, np.column_stack([np.ones(len(pre)), pre, control, family])).fit()
     lifts = {
         name: adjustment.compare_adjusted(post - pre, arm, np.column_stack([pre, other])).lift
         for name, arm, other in (("cont", control, family), ("ft", family, control))
@@ -489,7 +489,7 @@ def test_adjusting_two_arms_is_least_squares_with_hc2_errors():
     pre, post, control, family = girls(CASES["anorexia-ancova"]["inputs"])
     pre, post, control = (column[~family] for column in (pre, post, control))
     ours = adjustment.compare_adjusted(post, control, pre)
-    fit = sm.OLS(post, np.column_stack([np.ones(len(pre)), control, pre])).fit()
+    fit = OLS(post, np.column_stack([np.ones(len(pre)), control, pre])).fit()
     assert (ours.lift, ours.se) == pytest.approx((fit.params[1], fit.HC2_se[1]))
     assert ours.se != pytest.approx(fit.bse[1], rel=0.01)
     assert ours.lift == pytest.approx(adjustment.compare_adjusted(post - pre, control, pre).lift)

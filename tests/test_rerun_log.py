@@ -709,9 +709,15 @@ def odd(tmp_path_factory):
 
 
 def in_segments(knobs: dict) -> tuple[pd.DataFrame, pd.DataFrame]:
-    roles = {name: knobs[name] for name in ROLES}
-    log = data.load_log(knobs["log_file"], **roles)
-    return log, heterogeneity.compare_segments(log, **roles).dropna(subset="lift")
+    """The log, and its segments that can be tested."""
+    return read_once(knobs["log_file"], *(knobs[name] for name in ROLES))
+
+
+@cache
+def read_once(path: str, *roles: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    named = dict(zip(ROLES, roles, strict=True))
+    log = data.load_log(path, **named)
+    return log, heterogeneity.compare_segments(log, **named).dropna(subset="lift")
 
 
 def q_in_words(lift: pd.Series, se: pd.Series) -> str:

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import runpy
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -23,27 +24,52 @@ from tools import notebooks
 # The envelope: decisions are kept, marked by the truth, and stay once it is open
 
 DOTS = "my_words = [..., ..., ...]"
-LAST = "mine = None if truth is None"  # the cell that marks; what follows is not needed here
+NEXT = "spans = careful.loc["  # the cell after the one that marks; from there it is not needed
 SHIP, HOLD, COLLECT = words.SHIP, words.HOLD, words.COLLECT
 NAMES = ["under 30", "30 to 39", "40 and over"]  # true lifts in points: 3, 1, -1; worth having: 1
 
 
+@pytest.fixture(scope="module")
+def before_it(tmp_path_factory):
+    """What there is before anybody decides, from these knobs; the same for all who do."""
+
+    @cache
+    def begun(*knobs: tuple) -> dict:
+        space: dict = {}
+        path = tmp_path_factory.mktemp("before") / "06_segments.ipynb"
+        with pytest.MonkeyPatch.context() as patch:
+            cut(path, end=DOTS)
+            run_in_process(path, dict(knobs), patch, drawn=False, space=space)
+        return space
+
+    return begun
+
+
+def cut(path: Path, start: str = "", end: str = "", said: str = DOTS) -> None:
+    """Write notebook 06 from the cell with the one text up to before that with the other."""
+    notebook = shipped()
+    first, last = (
+        next(i for i, cell in enumerate(notebook.cells) if text in cell.source)
+        for text in (start, end)
+    )
+    notebook.cells = notebook.cells[first:last]
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(DOTS, said)
+    nbformat.write(notebook, path)
+
+
 @pytest.fixture
-def decide(tmp_path, monkeypatch):
-    """Run notebook 06 up to the opened envelope, with these words in it; what it then showed."""
+def decide(tmp_path, monkeypatch, before_it):
+    """Go on with notebook 06 to the opened envelope, with these words in it; what it then shows."""
     monkeypatch.setenv("AB_PREDICTIONS", str(tmp_path / "kept.json"))
     monkeypatch.chdir(tmp_path)
 
     def run(said: list, knobs: dict | None = None) -> list[str]:
-        notebook = shipped()
-        last = next(i for i, cell in enumerate(notebook.cells) if cell.source.startswith(LAST))
-        notebook.cells = notebook.cells[: last + 1]
-        cell = next(cell for cell in notebook.cells if DOTS in cell.source)
-        written = ", ".join("..." if word is ... else repr(word) for word in said)
-        cell.source = cell.source.replace(DOTS, f"my_words = [{written}]")
-        nbformat.write(notebook, tmp_path / "06_segments.ipynb")
         path = tmp_path / "06_segments.ipynb"
-        texts = run_in_process(path, knobs or {}, monkeypatch, drawn=False)
+        written = ", ".join("..." if word is ... else repr(word) for word in said)
+        cut(path, start=DOTS, end=NEXT, said=f"my_words = [{written}]")
+        space = dict(before_it(*(knobs or {}).items()))
+        texts = run_in_process(path, {}, monkeypatch, drawn=False, space=space)
         return [
             text
             for text in texts

@@ -574,7 +574,7 @@ def test_an_early_answer_is_caught():
 
 def unfolded(notebook, html):
     """Folded parts that are missing or open, and answers that stand anywhere else."""
-    page = BeautifulSoup(html, "html.parser")
+    page = soup(html)
     folded = page.find_all("details")
     stored_parts = [output.get("data", {}).get("text/html", "") for output in outputs(notebook)]
     stored_parts += [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
@@ -586,9 +586,8 @@ def unfolded(notebook, html):
         for part in folded
         if part.summary
     ]
-    for part in folded:
-        part.decompose()
-    rest = page.main.get_text()
+    inside = {id(words) for part in folded for words in part.strings}
+    rest = "".join(words for words in page.main.strings if id(words) not in inside)
     return found + [
         f"in the open: {answer[:40]}" for answer in answers if answer and answer in rest
     ]

@@ -3,6 +3,7 @@
 Beside each check stands a fault that it must catch.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -149,7 +150,8 @@ def test_anatomy_misses_a_missing_part():
 def run_nbval(folder: Path) -> str:
     command = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "-p", "conftest", "-n", "0"]
     command += ["-p", "no:cacheprovider", str(folder)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    env = {name: value for name, value in os.environ.items() if "XDIST" not in name}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True).stdout
 
 
 def test_nbval_and_our_hook_see_changed_text_and_changed_pictures(tmp_path):
