@@ -7,6 +7,7 @@ import pickle
 import re
 import socket
 from pathlib import Path
+from unittest import mock
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -126,9 +127,11 @@ def run_in_process(
     monkeypatch.setattr(plots.plt, "close", figure_is_readable)
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn and draw(figure))
     space["print"] = lambda *parts: shown.append(" ".join(map(str, parts)))
+    codes = [cell for cell in notebook.cells if cell.cell_type == "code"]
     try:
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
+        # statsmodels collects garbage by the way, which takes long where there is as much as here
+        with mock.patch("gc.collect"):
+            for cell in codes:
                 exec(compile(ast.parse(cell.source), f"{path.name}, {cell.id}", "exec"), space)
     finally:
         close_figure("all")

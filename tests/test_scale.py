@@ -749,15 +749,12 @@ def test_spark_gives_what_duckdb_gives(spark, table, covariate):
     same(compare(spark, covariate, **SHARES), compare(table, covariate, **SHARES))
 
 
-ON_SPARK = (
+ON_SPARK = (  # where engines differ; the rest is decided on their sums
     "null outcome",
     "null group",
     "nan covariate",
     "infinite outcome",
-    "infinite covariate",
     "three arms",
-    "no control",
-    "treatment of one",
     "no variation in one",
 )
 
