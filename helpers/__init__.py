@@ -119,7 +119,7 @@ def as_arms(treated: ArrayLike) -> np.ndarray:
             f"The arm column has the values {named}; give True (or 1) for treatment and False "
             "(or 0) for control."
         )
-    return arms.astype(bool)
+    return arms.astype(bool, copy=False)
 
 
 def unmasked(values: ArrayLike) -> np.ndarray:
@@ -141,7 +141,7 @@ def _as_floats(values: ArrayLike, what: str) -> np.ndarray:
             array = np.where(pd.isna(array), np.nan, array)
         elif array.dtype.kind not in "biuf":
             raise TypeError
-        return array.astype(float)
+        return array.astype(float, copy=False)
     except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"The {what} has values that are not numbers. Pass one number per customer."

@@ -1,5 +1,7 @@
 """The re-run command on bad input, or stopped: it says why and leaves nothing behind."""
 
+import re
+
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -130,18 +132,32 @@ def test_a_part_of_the_series_is_executed_and_the_rest_stays(series, capsys):
     assert "effect = -1.0" in (series / "new/02_second.ipynb").read_text(encoding="utf-8")
 
 
-def test_a_notebook_that_cannot_hold_so_many_customers_is_left_out(series, capsys, monkeypatch):
-    monkeypatch.setattr(notebooks, "MOST_CUSTOMERS", {"02": 40})
+@pytest.mark.parametrize(
+    ("limits", "size"), [(({"02": 40}, {}), 41), (({}, {"02": 60}), 61)], ids=["target", "any"]
+)
+def test_a_notebook_that_cannot_hold_so_many_customers_is_left_out(
+    series, capsys, monkeypatch, limits, size
+):
+    """There are 41 in the target cluster, and 61 in the largest."""
+    monkeypatch.setattr(notebooks, "MOST", limits)
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 0
-    said = "02_second.ipynb is left out: it holds 40 customers of the cluster at most, not 41.\n"
-    assert said in capsys.readouterr().err
+    said = f"is left out: it holds {size - 1} customers of a cluster at most, not {size}.\n"
+    assert f"02_second.ipynb {said}" in capsys.readouterr().err
     assert [path.name for path in (series / "new").glob("*.ipynb")] == ["01_first.ipynb"]
-    monkeypatch.setattr(notebooks, "MOST_CUSTOMERS", {"02": 41})
-    assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 0
-    assert (series / "new/02_second.ipynb").exists()
-    monkeypatch.setattr(notebooks, "MOST_CUSTOMERS", {"02": 40})
     assert rerun.main(["--target-cluster", "1", "--only", "2", "--out", str(series / "x")]) == 2
     assert "No notebook is left to execute" in capsys.readouterr().err
+    monkeypatch.setattr(notebooks, "MOST", ({"02": 41}, {"02": 61}))
+    assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 0
+    assert (series / "new/02_second.ipynb").exists()
+
+
+def test_the_manual_says_what_is_left_out():
+    manual = (notebooks.ROOT / "book/own_customers.md").read_text(encoding="utf-8")
+    found = re.findall(r"(\d\d) where (the target|any) cluster has more than ([\d,]*\d)", manual)
+    said = [
+        {n: most for n, of, most in found if of == cluster} for cluster in ("the target", "any")
+    ]
+    assert said == [{n: f"{most:,}" for n, most in limit.items()} for limit in notebooks.MOST]
 
 
 def test_help_lists_the_knobs_of_each_notebook(capsys):

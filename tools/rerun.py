@@ -38,6 +38,7 @@ any number. Both are CSV, in utf-8.
 """
 
 import argparse
+import math
 import re
 import sys
 from contextlib import suppress
@@ -96,8 +97,10 @@ DEFAULTS = {
 
 def try_out(
     customers_file: str | None, n_clusters: int, target_cluster: int, effect: float, seed: int
-) -> tuple[str, int]:
-    """The verdict of the run in a line, computed without notebooks, and how many customers it has.
+) -> tuple[str, tuple[int, int]]:
+    """The verdict of the run in a line, computed without notebooks.
+
+    And how many customers there are in the target cluster and in the largest.
 
     Raises the InputError that the run would meet.
     """
@@ -109,7 +112,8 @@ def try_out(
     result = inference.compare_means(arms.get_group("control"), arms.get_group("treatment"))
     row = segments.profile_clusters(clustered).loc[target_cluster]
     who = f"Cluster {target_cluster} ({row['name']}; {words.count(row.customers, 'customer')})"
-    return f"{who}: {words.verdict(result)}", len(trial)
+    sizes = (len(trial), int(clustered["Cluster"].value_counts().max()))
+    return f"{who}: {words.verdict(result)}", sizes
 
 
 def preview(**knobs: Any) -> str:
@@ -196,23 +200,25 @@ def numbers_of(only: str) -> set[str]:
 
 
 def read_series(
-    only: set[str] | None = None, customers: int = 0
+    only: set[str] | None = None, sizes: tuple[int, int] = (0, 0)
 ) -> dict[str, nbformat.NotebookNode]:
     """The notebooks of these numbers, or all, by file name.
 
     Those that need a package which is not installed, or cannot hold so many customers in the
-    target cluster, are left out, with a word. Raises InputError where none is left.
+    target cluster or in the largest (sizes), are left out, with a word. Raises InputError where
+    none is left.
     """
     found = {}
     for path in notebooks.find():
         if only is not None and path.name[:2] not in only:
             continue
         package = notebooks.missing_package(path)
-        most = notebooks.MOST_CUSTOMERS.get(path.name[:2], customers)
+        most = [limit.get(path.name[:2], math.inf) for limit in notebooks.MOST]
+        over = [(size, limit) for size, limit in zip(sizes, most, strict=True) if size > limit]
         if package:
             why = f"it needs {package} (pip install)"
-        elif customers > most:
-            why = f"it holds {most:,} customers of the cluster at most, not {customers:,}"
+        elif over:
+            why = "it holds {1:,} customers of a cluster at most, not {0:,}".format(*over[0])
         else:
             found[path.name] = notebooks.read(path)
             continue
@@ -253,18 +259,18 @@ def rerun(
     knobs: dict[str, object],
     only: set[str] | None = None,
     of: str = "",
-    customers: int = 0,
+    sizes: tuple[int, int] = (0, 0),
 ) -> None:
     """Execute the notebooks of these numbers, or all, into `out`.
 
     The files appear together at the end, or none. of: the data they are made of, which keeps a
-    second log from replacing the results of the first. customers: how many the target cluster has.
+    second log from replacing the results of the first. sizes: as for `read_series`.
     Raises InputError for a place that cannot be used, a notebook that cannot be read, and one that
     stops.
     """
     out = files.as_folder(out)
     check_place(out)
-    series = read_series(only, customers)
+    series = read_series(only, sizes)
     writes = [
         file
         for number, file in notebooks.WRITES.items()
@@ -359,9 +365,9 @@ def work(given: dict[str, object]) -> int:
     numbers = {"06"} if log else None if only is None else numbers_of(only)
     knobs = all_knobs(given, log)
     folder, data_used = of_what(knobs)
-    closing, customers = (preview_log(**knobs), 0) if log else try_out(**knobs)
+    closing, sizes = (preview_log(**knobs), (0, 0)) if log else try_out(**knobs)
     out = (typed or notebooks.ROOT / "runs" / folder).absolute()
-    rerun(out, knobs, numbers, data_used, customers)
+    rerun(out, knobs, numbers, data_used, sizes)
     print(f"The results of this run are in {shown(out, most=1000)}\n{closing}")
     return 0
 
