@@ -4,6 +4,7 @@ import gc
 import math
 import sys
 
+import nbformat
 import pandas as pd
 import pytest
 from scipy import stats
@@ -61,8 +62,13 @@ def test_the_log_is_what_it_says_it_is(tmp_path, monkeypatch):
 
     And it is the same log each time.
     """
-    run_10(monkeypatch, folder=str(tmp_path / "one"))
-    run_10(monkeypatch, folder=str(tmp_path / "two"))
+    notebook = notebooks.read(NOTEBOOK)
+    written = next(i for i, cell in enumerate(notebook.cells) if "scale.read_log" in cell.source)
+    notebook.cells = notebook.cells[:written]  # what is asked of the log is for the test above
+    nbformat.write(notebook, tmp_path / NOTEBOOK.name)
+    for name in ("one", "two"):
+        knobs = {"rows": 20_000, "folder": str(tmp_path / name)}
+        run_in_process(tmp_path / NOTEBOOK.name, knobs, monkeypatch)
     log, again = (
         pd.read_parquet(tmp_path / name).sort_values("user_id", ignore_index=True)
         for name in ("one", "two")
