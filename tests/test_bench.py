@@ -293,5 +293,8 @@ def test_the_floor_of_a_notebook_is_its_imports():
 
 
 def test_a_peak_is_that_of_a_process_of_its_own():
+    """However much this one holds."""
+    held = bytearray(b"x") * 500_000_000
     memory, seconds = bench.peak(bench.imports_only, 0)
-    assert memory > 10 and seconds >= 0
+    del held
+    assert 10 < memory < 350 and seconds >= 0

@@ -27,7 +27,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from scipy import stats
 
 from helpers import InputError, data, experiment, inference, segments, sequential
-from tools import command, notebooks
+from tools import bench_scale, command, notebooks
 
 SIZES = (20, 200, 2_000, 20_000)
 LARGE = 1_000_000
@@ -197,13 +197,7 @@ def report_peak(name: str, *numbers: str) -> None:
     start = time.perf_counter()
     globals()[name](*map(int, numbers))
     seconds = time.perf_counter() - start
-    memory = math.nan
-    if sys.platform != "win32":
-        import resource
-
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    print(memory, seconds)
+    print(bench_scale.peak(), seconds)
 
 
 def seconds_of(notebook: nbformat.NotebookNode, folder: Path) -> float:

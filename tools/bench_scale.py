@@ -26,7 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-# A child's peak begins at that of its parent: the contenders import their libraries themselves.
+# What is measured should not hold what only this file needs: contenders import their libraries.
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = [10**6, 10**7, 10**8]  # rows
@@ -160,11 +160,20 @@ CONTENDERS: dict[str, Callable[[Path], Call]] = {
 }
 
 
+def high_water(process: object = "self", name: str = "") -> float:
+    """Peak memory in MiB of a process (of that name, if any), where Linux tells, else nan."""
+    status = Path(f"/proc/{process}/status")
+    text = status.read_text() if status.exists() else ""
+    kib = re.search(rf"^Name:\s+{name}.*^VmHWM:\s+(\d+) kB$", text, re.MULTILINE | re.DOTALL)
+    return int(kib[1]) / 2**10 if kib else math.nan
+
+
 def peak() -> float:
     """Peak memory of this process in MiB."""
-    if sys.platform == "win32":
-        return math.nan
-    import resource
+    memory = high_water()
+    if sys.platform == "win32" or memory == memory:
+        return memory
+    import resource  # what it tells on Linux begins at the peak of the process that started this
 
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
@@ -174,10 +183,7 @@ def peak_of_java() -> float:
     """The same of the Java process that Spark started, where Linux tells."""
     from pyspark import SparkContext
 
-    status = Path(f"/proc/{SparkContext._gateway.proc.pid}/status")
-    text = status.read_text() if status.exists() else ""
-    kib = re.search(r"^Name:\s+java$.*^VmHWM:\s+(\d+) kB$", text, flags=re.MULTILINE | re.DOTALL)
-    return int(kib[1]) / 2**10 if kib else math.nan
+    return high_water(SparkContext._gateway.proc.pid, "java$")
 
 
 def apart(folder: Path) -> float:
