@@ -12,8 +12,11 @@ Pair = tuple[np.ndarray, np.ndarray]  # such as the lower and the upper ends of 
 LARGEST = 1e70  # of a value: fourth powers of it can still be computed
 SMALLEST = 1e-70  # of a spread above 0, for the same reason
 LONGEST = 1000  # of a message, in characters
-# What a terminal or a text obeys instead of showing it: controls, line breaks, turns of direction.
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# What a terminal or a text obeys instead of showing it: controls, line breaks, turns of direction,
+# and what has no width.
+CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 def shown(value: object, most: int = 60) -> str:
@@ -70,7 +73,10 @@ def is_count(value: Any) -> bool:
 def check_share(name: str, value: Any, such_as: float) -> None:
     """Raise InputError unless value is a number between 0 and 1, and not next to either."""
     if not (is_number(value) and 1e-12 < float(value) < 1 - 1e-12):
-        raise InputError(f"is {value}; it must lie between 0 and 1, such as {such_as}.", name)
+        raise InputError(
+            f"is {value}; it must lie between 0 and 1, such as {such_as}, and not next to them.",
+            name,
+        )
 
 
 def check_spread(spread: float, what: str) -> None:

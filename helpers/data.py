@@ -158,12 +158,15 @@ def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -
         table = _parsed(path, as_text)
     except pd.errors.ParserWarning:
         raise InputError(
-            f"{called} has more values in a row than names in its first line. Add the name."
+            f"{called} has more values in a row than names in its first line. Add the "
+            "name, or take out what stands above the names."
         ) from None
     except FileNotFoundError:
         raise InputError(
             f"There is no file {path}. Check the spelling, or give the whole path."
         ) from None
+    except InputError:
+        raise
     except (OSError, ValueError) as error:  # pandas and unicode errors are ValueErrors
         reason = shown(str(error).strip() or type(error).__name__, most=200)
         raise InputError(
@@ -179,17 +182,19 @@ def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -
 def _parsed(path: Path, as_text: Sequence[str]) -> pd.DataFrame:
     """The table in a file as pandas reads it, blanks around names taken off."""
     if path.exists() and not path.is_file():
-        raise ValueError("it is no regular file")
+        raise InputError(
+            f"{shown(path, most=500)} is no regular file. Copy what it holds into one."
+        )
     options: dict = {"encoding": "utf-8-sig", "index_col": False, "compression": None}
     options["low_memory"] = False  # a column is of one kind, however long it is
     if as_text:  # a segment may be called NA
         options["keep_default_na"] = False
         options["na_values"] = [""]
-    header = pd.read_csv(path, nrows=0, **options)
-    # codes keep their zeros, also where blanks stand around the name
-    options["dtype"] = {name: str for name in header if name.strip() in as_text}
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
+        header = pd.read_csv(path, nrows=0, **options)
+        # codes keep their zeros, also where blanks stand around the name
+        options["dtype"] = {name: str for name in header if name.strip() in as_text}
         return pd.read_csv(path, **options).rename(columns=str.strip)
 
 

@@ -146,7 +146,7 @@ def check_effect(effect: float) -> None:
     """Raise InputError unless effect is 0, or from a billionth of a score point to 1,000 points."""
     if not (is_number(effect) and (effect == 0 or 1e-9 <= abs(effect) <= 1000)):
         raise InputError(
-            f"is {effect!r}; give a number of score points up to 1,000, such as 3.0, 0 or -2.",
+            f"is {effect!r}; give 0, or score points from 1e-9 to 1,000, such as 3.0 or -2.",
             "effect",
         )
 

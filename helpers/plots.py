@@ -4,6 +4,7 @@ import base64
 from io import BytesIO
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from cycler import cycler
 from IPython.display import display
 from matplotlib.figure import Figure
@@ -16,7 +17,11 @@ MARKERS = "osD^vPX*"
 
 
 def use_style() -> None:
-    """Set the course's look for every figure that follows."""
+    """Set the course's look for every figure that follows, and let no table be taken for formulas.
+
+    $5 is money, and text of a file is shown as it stands.
+    """
+    pd.set_option("display.html.use_mathjax", False)
     plt.rcParams.update(
         {
             "figure.figsize": (7.5, 3.8),

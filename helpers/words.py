@@ -95,7 +95,7 @@ def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
     A gain or a loss is clear when zero lies outside the interval. Otherwise, if even the upper end
     is below `worth`, the smallest lift worth having, there is no gain worth having; else it is too
     uncertain to tell.
-    Raises InputError unless worth is a number above 0.
+    Raises InputError as `check_worth` does.
     """
     check_worth(worth)
     if low > 0:
@@ -111,7 +111,7 @@ def decision(low: float, high: float, worth: float) -> str:
     ship: zero is excluded, and the lift may be worth having; hold: even the upper end is not worth
     having; collect more: the interval holds both zero (or less) and lifts worth having. Blanks
     (not testable) collect more.
-    Raises InputError unless worth is a number above 0.
+    Raises InputError as `check_worth` does.
     """
     check_worth(worth)
     if high < worth:
@@ -120,11 +120,10 @@ def decision(low: float, high: float, worth: float) -> str:
 
 
 def check_worth(worth: float) -> None:
-    """Raise InputError unless worth, the smallest lift worth having, is a number above 0."""
-    if not (is_number(worth) and worth > 0):
-        raise InputError(
-            f"is {worth!r}; give the smallest lift worth having, a number above 0.", "worth"
-        )
+    """Raise InputError unless worth, the smallest lift worth having, is from 1e-9 to 1e15."""
+    if not (is_number(worth) and 1e-9 <= worth <= 1e15):
+        said = f"is {worth!r}; give the smallest lift worth having, from 1e-9 to 1e15."
+        raise InputError(said, "worth")
 
 
 def verdict(
@@ -134,7 +133,7 @@ def verdict(
 
     It adds where nothing can be said in per cent. worth: the smallest lift worth having, in the
     unit of the outcome. scale: from there to `unit`, such as 100 from a rate to percentage points.
-    Raises InputError unless worth is above 0.
+    Raises InputError as `check_worth` does.
     """
     check_worth(worth)
     low, high, worth = scale * result.ci_low, scale * result.ci_high, scale * worth

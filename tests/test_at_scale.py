@@ -99,7 +99,7 @@ def test_the_log_is_what_it_says_it_is(tmp_path, monkeypatch):
         ({"rows": 1_000}, "a whole number from 20,000 up"),
         ({"rows": 5e4}, "rows is 50000.0"),
         ({"effect": "3"}, "effect is '3'"),
-        ({"effect": 1e9}, "up to 1,000"),
+        ({"effect": 1e9}, "from 1e-9 to 1,000"),
         ({"worth": -1}, "worth is -1"),
         ({"target_cluster": 9}, "target_cluster is 9, but the clusters are 0"),
     ],

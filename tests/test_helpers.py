@@ -179,7 +179,7 @@ def test_numbers_become_floats():
 
 # Calls that are refused
 
-IN_SHARE = "it must lie between 0 and 1, such as 0.5"
+IN_SHARE = "it must lie between 0 and 1, such as 0.5, and not next to them"
 IN_SEED = "give a whole number from 0 to 4294967295, such as 42"
 NOT_NUMBERS = ("The arm has values that are not numbers", "one number per customer")
 

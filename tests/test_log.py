@@ -4,6 +4,7 @@ A guard is a function that takes the implementation: the true one must pass it, 
 caught by it.
 """
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -204,6 +205,12 @@ BAD_LOGS = {
         {},
         "more values in a row than names",
     ),
+    "values too many in the first row": (
+        [LOG_NAMES, f"{LOG_ROWS[0]},9,9", *LOG_ROWS[1:]],
+        {},
+        "more values in a row than names",
+        "what stands above the names",
+    ),
     "segment is the group": (GOOD_LOG, {"segment": "group"}, "three different columns"),
     "segment is the outcome": (GOOD_LOG, {"segment": "bought"}, "three different columns"),
     "group is the outcome": (
@@ -347,7 +354,9 @@ BAD_LOGS = {
 @pytest.mark.parametrize("fault", BAD_LOGS)
 def test_bad_log(load_log, fault):
     lines, options, *said = BAD_LOGS[fault]
-    guard_message(lambda: load_log(*lines, **options), *said)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is said but the message
+        guard_message(lambda: load_log(*lines, **options), *said)
 
 
 def test_missing_log(tmp_path):

@@ -6,6 +6,7 @@ from itertools import combinations
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
@@ -114,4 +115,6 @@ def test_the_look_is_set_for_figures_that_follow():
         label = ax.text(0, 0, "5 k$ to 7 k$")
         figure.canvas.draw()
         assert not label.get_parse_math()  # dollar signs are money here
+        table = pd.DataFrame({"band": ["$5 to $9"]}).to_html()
+        assert "mathjax_ignore" in table and "tex2jax_ignore" in table
         plt.close(figure)

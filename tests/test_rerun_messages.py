@@ -7,7 +7,7 @@ import pytest
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_code_cell, new_notebook
 
-from helpers import data
+from helpers import data, segments
 from tests.guards import without_kernels
 from tools import notebooks, rerun
 
@@ -149,6 +149,20 @@ def test_a_notebook_that_cannot_hold_so_many_customers_is_left_out(
     monkeypatch.setattr(notebooks, "MOST", ({"02": 41}, {"02": 61}))
     assert rerun.main(["--target-cluster", "1", "--out", str(series / "new")]) == 0
     assert (series / "new/02_second.ipynb").exists()
+
+
+def test_where_nothing_can_be_adjusted_07_is_left_out(tmp_path):
+    """One customer far from 59 others, who are all alike: no regression holds there."""
+    alike = data.load_customers().head(60).assign(**dict.fromkeys(segments.DEFAULT_FEATURES, 30))
+    lonely = alike.copy()
+    lonely.loc[0, list(segments.DEFAULT_FEATURES)] = 90
+    for table, adjusted in ((lonely, False), (data.load_customers(), True)):
+        clustered = segments.cluster_customers(table, 2)
+        assert rerun.can_be_adjusted(clustered, 3.0, seed=2) == adjusted
+    lonely.to_csv(tmp_path / "lonely.csv", index=False)
+    knobs = {"customers_file": str(tmp_path / "lonely.csv"), "n_clusters": 2, "effect": 3.0}
+    why = rerun.try_out(**knobs, target_cluster=0, seed=2)[1]
+    assert why == {"07": "neither a cluster nor all customers together can be adjusted"}
 
 
 def test_the_manual_says_what_is_left_out():

@@ -545,11 +545,19 @@ def test_a_name_is_short_and_has_no_controls(shown):
 # Calls that are refused
 
 BAD_CALLS = {
-    "worth: 0": (lambda: words.verdict_label(-1, 1, worth=0), "worth is 0", "above 0"),
+    "worth: 0": (lambda: words.verdict_label(-1, 1, worth=0), "worth is 0", "1e-9 to 1e15"),
     "worth: nan": (lambda: words.verdict_label(-1, 1, worth=math.nan), "worth is nan"),
-    "decision: worth 0": (lambda: words.decision(-1, 1, 0), "worth is 0", "above 0"),
-    "decision: worth nan": (lambda: words.decision(-1, 1, math.nan), "worth is nan", "above 0"),
-    "decision: worth text": (lambda: words.decision(-1, 1, "1"), "worth is '1'", "above 0"),
+    "decision: worth 0": (lambda: words.decision(-1, 1, 0), "worth is 0", "1e-9 to 1e15"),
+    "decision: worth nan": (
+        lambda: words.decision(-1, 1, math.nan),
+        "worth is nan",
+        "from 1e-9 to 1e15",
+    ),
+    "decision: worth text": (
+        lambda: words.decision(-1, 1, "1"),
+        "worth is '1'",
+        "from 1e-9 to 1e15",
+    ),
 }
 
 

@@ -181,9 +181,13 @@ def race(
     return best
 
 
+OTHER_END = "measure-in-a-process"  # the first argument where `peak` calls this file again
+
+
 def peak(work: Callable[..., object], *numbers: int) -> tuple[float, float]:
     """Peak memory in MiB (nan on Windows) and seconds of work(*numbers), run in a new process."""
-    call = [sys.executable, "-m", "tools.bench", work.__name__, *map(str, numbers)]
+    call = [sys.executable, "-m", "tools.bench", OTHER_END, work.__name__]
+    call += map(str, numbers)
     env = notebooks.environment() | {"MPLBACKEND": "agg"}
     done = subprocess.run(
         call, cwd=notebooks.ROOT, env=env, check=True, stdout=subprocess.PIPE, text=True
@@ -430,10 +434,14 @@ def work() -> int:
     return int(False in met)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The command line: 1 when a target is missed, else as `command.run` says."""
+    command.Parser("python -m tools.bench", __doc__).parse_args(arguments)
     return command.run("tools.bench", work, when_stopped="what stands above was measured")
 
 
 if __name__ == "__main__":
-    sys.exit(report_peak(*sys.argv[1:]) if sys.argv[1:] else main())
+    if sys.argv[1:2] == [OTHER_END]:
+        report_peak(*sys.argv[2:])
+    else:
+        sys.exit(main())

@@ -1,11 +1,13 @@
 """How every command ends: with its work done, or with a line or two and an exit code."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -41,7 +43,10 @@ def run(
             stream.reconfigure(errors="backslashreplace")
     try:
         with stopped_once():
-            return work()
+            here()
+            code = work()
+            sys.stdout.flush()
+            return code
     except InputError as error:
         typed = option(error.knob) if error.knob in options else error.knob
         print(f"{name}: {error.named(typed)}", file=sys.stderr)
@@ -50,8 +55,27 @@ def run(
         print(f"{name}: stopped; {when_stopped}.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever reads what is printed, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_no_more()
         return 128 + 13  # as for other programs
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"{name}: {error.strerror}. Make room, and call again.", file=sys.stderr)
+        print_no_more()
+        return 2
+
+
+def here() -> Path:
+    """The folder one is in. Raises InputError where it is gone."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise InputError("The folder you are in is gone. Change to another.") from None
+
+
+def print_no_more() -> None:
+    """What is left to print goes nowhere, where Python would fail with it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def option(knob: str) -> str:

@@ -9,11 +9,12 @@ import stat
 import tempfile
 import time
 import unicodedata
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from helpers import InputError
+from helpers import CONTROL, InputError, shown
 from helpers.predictions import locked
 from tools import command
 
@@ -22,7 +23,9 @@ LOCK = ".lock"
 
 
 def typed_path(text: str) -> Path:
-    """A path as it was typed; make hands on a ~ as it stands."""
+    """A path as it was typed; make hands on a ~ as it stands. For argparse, which says --what."""
+    if not text or CONTROL.search(text):
+        raise ArgumentTypeError(f"'{shown(text)}' is no path: give one, without control characters")
     with suppress(RuntimeError):  # the ~ of a stranger
         return Path(text).expanduser()
     return Path(text)
@@ -48,8 +51,9 @@ def as_folder(typed: Path, mend: str = "Name another folder with --out.") -> Pat
     Raises InputError, with what to do, where a file or a link that leads nowhere is in the way.
     """
     try:
-        if typed.is_symlink() and not typed.exists():
-            raise OSError(None, "a link that leads nowhere")
+        for place in (typed, *typed.parents):
+            if place.is_symlink() and not place.exists():
+                raise OSError(None, f"{place} is a link that leads nowhere")
         out = typed.resolve()
         for place in (out, *out.parents):
             if os.path.lexists(place) and not place.is_dir():

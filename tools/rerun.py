@@ -38,9 +38,9 @@ any number. Both are CSV, in utf-8.
 """
 
 import argparse
-import math
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ from tqdm import tqdm
 
 from helpers import (
     InputError,
+    adjustment,
     check_seed,
     data,
     experiment,
@@ -97,10 +98,10 @@ DEFAULTS = {
 
 def try_out(
     customers_file: str | None, n_clusters: int, target_cluster: int, effect: float, seed: int
-) -> tuple[str, tuple[int, int]]:
+) -> tuple[str, dict[str, str]]:
     """The verdict of the run in a line, computed without notebooks.
 
-    And how many customers there are in the target cluster and in the largest.
+    And which notebooks, by their number, cannot be executed with these customers, and why.
 
     Raises the InputError that the run would meet.
     """
@@ -112,8 +113,34 @@ def try_out(
     result = inference.compare_means(arms.get_group("control"), arms.get_group("treatment"))
     row = segments.profile_clusters(clustered).loc[target_cluster]
     who = f"Cluster {target_cluster} ({row['name']}; {words.count(row.customers, 'customer')})"
-    sizes = (len(trial), int(clustered["Cluster"].value_counts().max()))
-    return f"{who}: {words.verdict(result)}", sizes
+    why = too_many(len(trial), int(clustered["Cluster"].value_counts().max()))
+    if not can_be_adjusted(clustered, effect, seed):
+        why["07"] = "neither a cluster nor all customers together can be adjusted"
+    return f"{who}: {words.verdict(result)}", why
+
+
+def too_many(in_target: int, in_largest: int) -> dict[str, str]:
+    """The notebooks that cannot hold clusters of these sizes in memory."""
+    return {
+        number: f"it holds {most:,} customers of a cluster at most, not {size:,}"
+        for size, limits in zip((in_target, in_largest), notebooks.MOST, strict=True)
+        for number, most in limits.items()
+        if size > most
+    }
+
+
+def can_be_adjusted(clustered: pd.DataFrame, effect: float, seed: int) -> bool:
+    """Whether 07 has an experiment: in any cluster, or in all customers as one."""
+    for cluster in [*sorted(clustered["Cluster"].unique()), None]:
+        table = clustered.assign(Cluster=0) if cluster is None else clustered
+        try:
+            trial = experiment.simulate_experiment(table, cluster or 0, effect, seed=seed)
+            arms, before = trial["group"] == "treatment", trial[experiment.OUTCOME]
+            adjustment.compare_adjusted(trial["outcome"], arms, before, interacted=True)
+            return True
+        except InputError:
+            continue
+    return False
 
 
 def preview(**knobs: Any) -> str:
@@ -200,25 +227,22 @@ def numbers_of(only: str) -> set[str]:
 
 
 def read_series(
-    only: set[str] | None = None, sizes: tuple[int, int] = (0, 0)
+    only: set[str] | None = None, left_out: Mapping[str, str] | None = None
 ) -> dict[str, nbformat.NotebookNode]:
     """The notebooks of these numbers, or all, by file name.
 
-    Those that need a package which is not installed, or cannot hold so many customers in the
-    target cluster or in the largest (sizes), are left out, with a word. Raises InputError where
-    none is left.
+    Those that need a package which is not installed, or are to be left out (number and reason), are
+    so, with a word. Raises InputError where none is left.
     """
-    found = {}
+    found, left_out = {}, left_out or {}
     for path in notebooks.find():
         if only is not None and path.name[:2] not in only:
             continue
         package = notebooks.missing_package(path)
-        most = [limit.get(path.name[:2], math.inf) for limit in notebooks.MOST]
-        over = [(size, limit) for size, limit in zip(sizes, most, strict=True) if size > limit]
         if package:
             why = f"it needs {package} (pip install)"
-        elif over:
-            why = "it holds {1:,} customers of a cluster at most, not {0:,}".format(*over[0])
+        elif path.name[:2] in left_out:
+            why = left_out[path.name[:2]]
         else:
             found[path.name] = notebooks.read(path)
             continue
@@ -259,18 +283,18 @@ def rerun(
     knobs: dict[str, object],
     only: set[str] | None = None,
     of: str = "",
-    sizes: tuple[int, int] = (0, 0),
+    left_out: Mapping[str, str] | None = None,
 ) -> None:
     """Execute the notebooks of these numbers, or all, into `out`.
 
     The files appear together at the end, or none. of: the data they are made of, which keeps a
-    second log from replacing the results of the first. sizes: as for `read_series`.
+    second log from replacing the results of the first. left_out: as for `read_series`.
     Raises InputError for a place that cannot be used, a notebook that cannot be read, and one that
     stops.
     """
     out = files.as_folder(out)
     check_place(out)
-    series = read_series(only, sizes)
+    series = read_series(only, left_out)
     writes = [
         file
         for number, file in notebooks.WRITES.items()
@@ -365,9 +389,9 @@ def work(given: dict[str, object]) -> int:
     numbers = {"06"} if log else None if only is None else numbers_of(only)
     knobs = all_knobs(given, log)
     folder, data_used = of_what(knobs)
-    closing, sizes = (preview_log(**knobs), (0, 0)) if log else try_out(**knobs)
+    closing, left_out = (preview_log(**knobs), {}) if log else try_out(**knobs)
     out = (typed or notebooks.ROOT / "runs" / folder).absolute()
-    rerun(out, knobs, numbers, data_used, sizes)
+    rerun(out, knobs, numbers, data_used, left_out)
     print(f"The results of this run are in {shown(out, most=1000)}\n{closing}")
     return 0
 

@@ -26,6 +26,7 @@ import hashlib
 import html
 import re
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -445,7 +446,10 @@ def find(name: str) -> tuple[Path, str]:
             return path, f"{path.stem}.html"
     there = False
     with suppress(OSError, RuntimeError):  # too long a name, a link to itself, a closed folder
-        path = files.typed_path(name).resolve()
+        try:
+            path = files.typed_path(name).resolve()
+        except ArgumentTypeError as error:
+            raise InputError(f"{error}.") from None
         there = path.suffix == ".ipynb" and path.is_file()
     if not there:
         numbers = f"a number from 01 to {course[-1].name[:2]}"
