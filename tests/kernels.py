@@ -1,8 +1,8 @@
-"""Kernels for nbval that need not import the libraries anew: half of its time went there.
+"""Kernels for the suite that need not import the libraries anew: half of nbval's time went there.
 
 A server process, one for each worker of the suite, imports them once; each kernel is a fork of it,
-with its own folder, environment and random state. The course's commands start theirs as ever, and
-so does `pytest -n 0`.
+with its own folder, environment and random state. Commands that run as a process of their own start
+theirs as ever, and so does `pytest -n 0`.
 """
 
 import os
@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+
+from tools import notebooks
 
 LIBRARIES = [
     "ipykernel.kernelapp",
@@ -28,6 +30,8 @@ LIBRARIES = [
     "helpers.segments",
 ]
 COMMAND = ["-m", "ipykernel_launcher"]
+OWN = os.environ.get("PYTHONPATH", "")
+HELPERS_ARE_OURS = (OWN, os.pathsep.join(filter(None, [str(notebooks.ROOT), OWN])))
 
 
 def as_started(folder: str, env: dict[str, str]) -> None:
@@ -70,12 +74,12 @@ class Process:
 
 
 class Forked(LocalProvisioner):
-    """Forks where a plain kernel is asked for, in a folder and in the suite's own environment."""
+    """Forks where a plain kernel is asked for, in a folder and with the helpers of this course."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         env, folder = kwargs.get("env", {}), kwargs.get("cwd")
-        own = env.get("PYTHONPATH") == os.environ.get("PYTHONPATH")
-        if not (own and folder and cmd[1:3] == COMMAND):
+        ours = env.get("PYTHONPATH", "") in HELPERS_ARE_OURS
+        if not (ours and folder and cmd[1:3] == COMMAND):
             return await super().launch_kernel(cmd, **kwargs)
         self.process = Process(str(folder), env, cmd[3:])
         self.pid = self.process.pid

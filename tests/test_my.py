@@ -160,7 +160,7 @@ REFUSALS = [
     (broken, False, BROKEN),
     (broken, True, BROKEN),
     (a_file, False, "my is a file. Move it away."),
-    (a_lost_link, False, "my is no place for a folder (a link that leads nowhere). Move it away."),
+    (a_lost_link, False, "my is a link that leads nowhere). Move it away."),
 ]
 
 

@@ -404,7 +404,6 @@ LOG = ["--log", "log.csv"]
 GOOD = [*LOG, "--segment", "place", "--outcome", "y"]
 BAD_COMMANDS = {
     "no such file": (["--log", "no-such.csv", *GOOD[2:]], "no file", "no-such.csv"),
-    "empty name": (["--log", "", *GOOD[2:]], "cannot be read"),
     "not a table": (["--log", "blob.csv", *GOOD[2:]], "blob.csv", "utf-8"),
     "no segment": ([*LOG, "--outcome", "y"], "With --log", "give --segment"),
     "no outcome": ([*LOG, "--segment", "place"], "With --log", "give --outcome"),
@@ -426,8 +425,8 @@ BAD_COMMANDS = {
     ),
     "share 0": ([*GOOD, "--control-share", "0"], "--control-share is 0.0"),
     "share nan": ([*GOOD, "--control-share", "nan"], "--control-share is nan"),
-    "worth 0": ([*GOOD, "--worth", "0"], "--worth is 0", "above 0"),
-    "worth negative": ([*GOOD, "--worth", "-0.01"], "--worth is -0.01", "above 0"),
+    "worth 0": ([*GOOD, "--worth", "0"], "--worth is 0", "from 1e-9"),
+    "worth negative": ([*GOOD, "--worth", "-0.01"], "--worth is -0.01", "from 1e-9"),
     "worth nan": ([*GOOD, "--worth", "nan"], "--worth is nan"),
     "worth in percentage points": (
         [*GOOD, "--worth", "1"],
@@ -518,6 +517,7 @@ def test_the_good_command_behind_the_bad_ones_runs(course, tmp_path):
         (["--seed", "1"], "either --target-cluster or --log"),
         (["--target-cluster", "1", *GOOD], "either --target-cluster or --log"),
         ([*GOOD, "--worth", "much"], "--worth"),
+        (["--log", "", *GOOD[2:]], "--log: '' is no path"),
         ([*GOOD, "--control-share", "half"], "--control-share"),
         ([*GOOD, "--colour", "red"], "--colour"),
     ],
