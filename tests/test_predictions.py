@@ -158,7 +158,7 @@ def test_a_learner_meets_her_own_range_in_notebook_03(file, tmp_path, monkeypatc
             'predict("03-false-alarms", ..., ...)', 'predict("03-false-alarms", 2, 9.5)'
         )
     nbformat.write(notebook, tmp_path / "03_mine.ipynb")
-    shown = run_in_process(tmp_path / "03_mine.ipynb", {}, monkeypatch)
+    shown = run_in_process(tmp_path / "03_mine.ipynb", {}, monkeypatch, drawn=False)
     assert "Kept: 2 to 9.5." in shown
     (kept,) = json.loads(file.read_text(encoding="utf-8"))["03-false-alarms"].values()
     rate = kept["truth"]
@@ -168,7 +168,7 @@ def test_a_learner_meets_her_own_range_in_notebook_03(file, tmp_path, monkeypatc
 
 
 def test_without_predictions_nothing_is_written(file, tmp_path, monkeypatch):
-    shown = run_in_process(FILES[2], {}, monkeypatch)
+    shown = run_in_process(FILES[2], {}, monkeypatch, drawn=False)
     assert not file.parent.exists() and not [
         text for text in shown if text.startswith(("Kept", "You said"))
     ]
