@@ -100,6 +100,14 @@ def test_a_full_disk_under_what_is_printed_is_told():
     assert (run.returncode, run.stderr) == (2, said)
 
 
+def test_a_closed_stdout_is_no_error():
+    code = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-c', '{}'])"
+    inner = 'from tools import command; exit(command.run("x", lambda: print("a") or 0))'
+    command_line = [sys.executable, "-c", code.format(inner)]
+    run = subprocess.run(command_line, cwd=notebooks.ROOT, stderr=subprocess.PIPE, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_other_faults_of_the_system_are_not_hidden():
     def fails() -> int:
         raise PermissionError(13, "Permission denied")

@@ -3,7 +3,7 @@
 Contenders take turns in one run, so a ratio holds on other machines too; every peak is that of a
 process of its own. What cannot be measured has a row that says why. Exits with 1 when a target is
 missed or something fails. All targets on time stand here: the tests are to pass on a slow machine
-too. The rows of 200,000 customers take about ten minutes, all others some five.
+too. It all takes some twelve minutes.
 """
 
 import ast
@@ -425,7 +425,7 @@ def work() -> int:
     said = {True: "yes", False: "NO", None: "-"}
     line = "{:<61} {:>12} {:>34} {:>14} {:>20}  {}".format
     print(line("what", "ours", "the other", "ratio", "target", "met"))
-    # memory comes first: a child's peak begins at that of its parent
+    # memory comes first: but for Linux, a child's peak begins at that of its parent
     for rows in (memory_rows, speed_rows, notebook_rows, customers_rows):
         for row in measured_or_failed(rows):
             met.append(row.met)

@@ -45,7 +45,8 @@ def run(
         with stopped_once():
             here()
             code = work()
-            sys.stdout.flush()
+            if sys.stdout:  # it may be closed
+                sys.stdout.flush()
             return code
     except InputError as error:
         typed = option(error.knob) if error.knob in options else error.knob
