@@ -77,8 +77,8 @@ bench: whole .venv  ## speed and memory, in one table (some fifteen minutes)
 bench-scale: whole scale  ## rows per second and memory up to a hundred million rows (some minutes, 2 GB of disk)
 	$(BIN)/python -m tools.bench_scale
 
-picture: whole .venv  ## draw the README's picture anew
-	$(BIN)/python -m tools.readme_picture
+picture: whole .venv  ## copy the pictures of README and summary from the stored notebooks
+	$(BIN)/python -m tools.pictures
 
 class: whole .venv  ## sets to hand out and their key, in class/: SEEDS=30 or NAMES=list.txt; FIRST=1000, OUT=folder
 	@[ -z "$(SEED)" ] || { echo "Say SEEDS=30 for thirty sets, or FIRST=7 for one with seed 7." >&2; exit 2; }

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from tests import kernels
+from tests import kernels, notebook_checks
 from tools import notebooks
 
 NOTEBOOKS = [*notebooks.find(), *notebooks.find_solutions()]
@@ -63,7 +63,10 @@ def pictures(outputs: list) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say which notebooks were left out."""
+    """Say which notebooks were left out, and how much of each page carries its idea."""
+    for path in notebooks.find():
+        measures = notebook_checks.page_measures(notebook_checks.read(path))
+        terminalreporter.write_line(f"{path.name[:2]}: {measures}")
     for path in LEFT_OUT:
         why = f"it needs {notebooks.missing_package(path)}, which `make .venv` installs"
         terminalreporter.write_line(f"{path.parent.name}/{path.name} was left out: {why}.")

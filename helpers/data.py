@@ -278,23 +278,14 @@ def _line(path: Path, row: int) -> int:
     """
     csv.field_size_limit(2**31 - 1)  # a long value is no reason to say less
     with path.open(encoding="utf-8-sig", newline="") as file:
-        lines: list[str] = []  # of the record that is read
-        records = csv.reader(_kept(file, lines))
+        records = csv.reader(file)
         begins, seen = 1, -2  # the names are the first record
-        for _ in records:
-            seen += not "".join(lines).isspace()
+        for record in records:
+            seen += len(record) > 1 or not "".join([*record, " "]).isspace()
             if seen == row:
                 break
             begins = records.line_num + 1
-            lines.clear()
     return begins
-
-
-def _kept(file: Iterable[str], lines: list[str]) -> Iterable[str]:
-    """The lines of a file, each also put into the list."""
-    for line in file:
-        lines.append(line)
-        yield line
 
 
 def _names(columns: Iterable[object]) -> str:

@@ -131,6 +131,11 @@ def names(number: str) -> list[str]:
     return list(table.EXERCISES) if table else []
 
 
+def units(number: str) -> dict[str, str]:
+    """What a notebook asks to be predicted, by its name, and in which unit."""
+    return getattr(_table(number), "PREDICTIONS", {})
+
+
 def find(exercise: str) -> Callable[[SimpleNamespace], Exercise]:
     """The function that computes an exercise for a run; it is not called yet.
 
@@ -156,22 +161,6 @@ def run_of(number: str, space: dict[str, object]) -> SimpleNamespace:
         such_as = "Names begin with its two digits, such as 03-p-value."
         raise InputError(f"There is no notebook {number!r}. {such_as}")
     return SimpleNamespace(**{name: space.get(name, value) for name, value in table.KNOBS.items()})
-
-
-def solve(exercise: str, knobs: dict[str, object]) -> Exercise:
-    """The exercise in the run with these knobs, all others as stored.
-
-    Raises InputError for an exercise that does not exist, or has no answer in that run.
-    """
-    return find(exercise)(run_of(exercise[:2], knobs))
-
-
-def passes(answer: Any, exercise: Exercise) -> bool:
-    """Whether an answer is right, within the tolerance; one that cannot be read is not."""
-    try:
-        return bool(gaps(answer, exercise.right).max() <= exercise.tolerance)
-    except (TypeError, ValueError, OverflowError):
-        return False
 
 
 def gaps(answer: Any, value: Any) -> np.ndarray:

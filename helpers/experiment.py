@@ -112,10 +112,11 @@ def simulate_many(
 
 
 def sample_ratio_p(n_control: float, n_treatment: float, expected_share: float = 0.5) -> float:
-    """p-value of Pearson's chi-square test that the arms have the planned sizes.
+    """p-value of a test that the arms have the planned sizes.
 
+    It is the exact binomial test up to 1,000 users, Pearson's chi-square test above.
     n_control, n_treatment: whole numbers, 20.0 as well as 20. expected_share: the share of all
-    users planned for control, between 0 and 1. Source: Pearson
+    users planned for control, between 0 and 1. Sources: Clopper and Pearson (1934), Pearson
     (1900); as a routine check of experiments (sample ratio mismatch) Fabijan and others (2019).
     Raises InputError for negative counts, no users at all, or a share outside 0 to 1.
     """
@@ -125,9 +126,10 @@ def sample_ratio_p(n_control: float, n_treatment: float, expected_share: float =
             f"The arms have {n_control} and {n_treatment} users: give two counts, not both zero."
         )
     check_share("expected_share", expected_share, 0.5)
-    observed, share = np.array(counts, dtype=float), float(expected_share)
-    expected = observed.sum() * np.array([share, 1 - share])
-    return float(stats.chisquare(observed, expected).pvalue)
+    total, share = float(n_control) + float(n_treatment), float(expected_share)
+    if total <= 1000:
+        return float(stats.binomtest(int(n_control), int(total), share).pvalue)
+    return float(stats.chisquare(counts, [total * share, total * (1 - share)]).pvalue)
 
 
 def _draw(n: int, noise_sd: float, stream: Stream) -> Pair:

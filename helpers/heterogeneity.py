@@ -153,16 +153,8 @@ def pool(lift: ArrayLike, se: ArrayLike, confidence: float = 0.95) -> Pooled:
     half = float(stats.norm.ppf((1 + confidence) / 2)) * mean_se
     q = float((weight * (lift - mean) ** 2).sum())
     df = len(lift) - 1
-    return Pooled(
-        lift=mean,
-        se=mean_se,
-        ci_low=mean - half,
-        ci_high=mean + half,
-        p_value=float(2 * stats.norm.sf(abs(mean) / mean_se)),
-        q=q,
-        df=df,
-        q_p_value=float(stats.chi2.sf(q, df)),
-    )
+    p, q_p = float(2 * stats.norm.sf(abs(mean) / mean_se)), float(stats.chi2.sf(q, df))
+    return Pooled(mean, mean_se, mean - half, mean + half, p, q, df, q_p)
 
 
 def gail_simon(lift: ArrayLike, se: ArrayLike) -> tuple[float, float]:

@@ -34,10 +34,7 @@ def compare_means(control: ArrayLike, treatment: ArrayLike, confidence: float = 
     Raises InputError for arms with blanks, text or fewer than two values, or with no variation at
     all, and for a confidence outside 0 to 1.
     """
-    arms = [
-        _summary(_checked(control, "control")),
-        _summary(_checked(treatment, "treatment")),
-    ]
+    arms = [_summary(_checked(control, "control")), _summary(_checked(treatment, "treatment"))]
     return _welch(arms[0], arms[1], confidence)
 
 

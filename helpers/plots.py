@@ -1,53 +1,217 @@
-"""One plot style, colour-blind safe, and one way to show a figure: with a text that says it."""
+"""One plot style, colour-blind safe, the course's recurring figures, and one way to show a figure.
+
+A recurring figure takes a table, has its finding as its title, and says in two sentences what one
+sees. Colours and markers mean the same everywhere; markers carry what colours alone would not.
+Its `marks` are names and places of vertical lines: those whose first word is "truth", "zero" or
+"ours" have their own look, any other is a limit.
+"""
 
 import base64
+from collections.abc import Mapping
 from io import BytesIO
+from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-from cycler import cycler
+from IPython import get_ipython
 from IPython.display import display
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito (2008): told apart with every common form of colour vision, and in grey.
-CYCLE = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#8A8A8A"]
+from helpers import words
+
+STYLE = Path(__file__).with_name("course.mplstyle")
+STYLED = mpl.rc_params_from_file(STYLE, use_default_template=False)
+CYCLE = STYLED["axes.prop_cycle"].by_key()["color"]
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = CYCLE
-CONTROL, TREATMENT, TRUTH, INK = GREY, BLUE, VERMILION, "#222222"
 MARKERS = "osD^vPX*"
+# A meaning each: the arms, the truth and nothing else, a false alarm or a truth that was missed,
+# and what is not significant
+CONTROL, TREATMENT, TRUTH = "#767676", BLUE, VERMILION
+WRONG, FAINT, INK = "#8B0000", "#A6A6A6", "#222222"
+LINES = {"truth": (TRUTH, "--"), "zero": (INK, "-"), "ours": (BLUE, "-")}
+Marks = Mapping[str, float] | None
+Cut = float | Mapping[str, float]
+Piles = Mapping[str, Any]
 
 
 def use_style() -> None:
-    """Set the course's look for every figure that follows, and let no table be taken for formulas.
+    """Set the course's look for the figures and numbers that follow.
 
-    $5 is money, and text of a file is shown as it stands.
+    No table is taken for formulas: $5 is money, and text of a file is shown as it stands.
     """
-    pd.set_option("display.html.use_mathjax", False)
-    plt.rcParams.update(
-        {
-            "figure.figsize": (7.5, 3.8),
-            "figure.dpi": 110,
-            "figure.constrained_layout.use": True,
-            "font.size": 11,
-            "axes.prop_cycle": cycler(color=CYCLE),
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlelocation": "left",
-            "axes.titlesize": 12,
-            "axes.edgecolor": INK,
-            "legend.frameon": False,
-            "lines.linewidth": 1.8,
-            "grid.color": "#DDDDDD",
-            "text.parse_math": False,
-        }
-    )
+    plt.style.use(STYLE)
+    pd.set_option("display.html.use_mathjax", False, "display.precision", 4)
+    shell = get_ipython()
+    if shell is not None:
+        for kind in (float, np.float64):
+            shell.display_formatter.formatters["text/plain"].for_type(kind, print_number)
 
 
-def show(figure: Figure, alt: str) -> None:
-    """Display the figure with `alt` as its alternative text, print that below it, and close it."""
+def print_number(x: float, page: Any, _cycle: bool = False) -> None:
+    """IPython's printer of a number that ends a cell: four decimals, four digits where smaller."""
+    page.text(f"{x + 0.0:.4f}" if x == 0 or abs(x) >= 0.1 else f"{x:.4g}")
+
+
+def show(figure: Figure, alt: str, says: str = "") -> None:
+    """Display the figure with `alt` as its alternative text, and close it.
+
+    Under it stand what to see, `says`, and the alternative text, folded: JupyterLab gives its
+    pictures none.
+    """
     picture = BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": None})
     plt.close(figure)
     alt = " ".join(alt.split())
     png = base64.b64encode(picture.getvalue()).decode("ascii")
     display({"image/png": png, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
-    print(f"Figure: {alt}")
+    line = words.as_html(says) + words.details("in words", alt)
+    display({"text/html": line, "text/plain": says or "in words"}, raw=True)
+
+
+def intervals(table: pd.DataFrame, title: str, xlabel: str, marks: Marks = None) -> None:
+    """Show dots and their intervals, one a row; filled where the interval leaves out zero.
+
+    table: low, estimate and high, and a note to write at the right if there is one; its index
+    names the rows.
+    """
+    figure, (ax,) = _axes(title, 1.3 + 0.36 * len(table), xlabel, marks)
+    y = np.arange(len(table))[::-1]
+    out = _leaves_out(table["low"], table["high"], 0)
+    ax.hlines(y, table["low"], table["high"], color=BLUE)
+    ax.plot(table["estimate"], y, "o", color=BLUE, markerfacecolor="white")
+    ax.plot(table["estimate"][out], y[out], "o", color=BLUE)
+    ax.set_yticks(y, table.index.astype(str))
+    ax.set_ylim(-0.6, len(table) - 0.4)
+    for place, note in zip(y, table.get("note", []), strict=False):
+        _write(ax, 1, place, f" {note}", transform=ax.get_yaxis_transform(), va="center")
+    zero = f"; {out.sum()} leave out zero" if "zero" in (marks or {}) else ""
+    show(figure, f"{title}. Intervals over {xlabel}, one a row ({len(table)}){zero}.")
+
+
+def hundred(runs: pd.DataFrame, truth: float) -> None:
+    """Show the intervals of the first hundred experiments, sorted by lift, against the truth.
+
+    runs: lift, ci_low and ci_high, one row an experiment, as from `inference.welch_many`.
+    """
+    some = runs.dropna().head(100).sort_values("lift")
+    out = _leaves_out(some["ci_low"], some["ci_high"], 0)
+    missed = _leaves_out(some["ci_low"], some["ci_high"], truth)
+    title = f"{(~missed).sum()} of {len(some)} hold the truth; {out.sum()} leave out zero"
+    marks = {"zero": 0.0, f"truth {words.given(truth, sign=True)}": truth}
+    figure, (ax,) = _axes(title, 4.6, "lift, points", marks)
+    y = np.arange(len(some))
+    ax.hlines(y, some["ci_low"], some["ci_high"], color=np.where(out, BLUE, FAINT), linewidth=1.4)
+    for chosen, marker, colour in ((~out, ".", FAINT), (out, ".", BLUE), (missed, "X", WRONG)):
+        ax.plot(some["lift"][chosen], y[chosen], marker, color=colour)
+    ax.set(yticks=[], ylim=(-2, len(some) + 1))
+    says = "Blue: the interval leaves out zero. A cross: it misses the truth."
+    show(figure, f"{title}. Horizontal lines sorted by lift, one an experiment. {says}", says)
+
+
+def landing(
+    piles: Piles, title: str, xlabel: str, cut: Cut = np.inf, tail: str = WRONG, marks: Marks = None
+) -> None:
+    """Show where many draws land: a histogram a row, one under another, on one axis.
+
+    cut: beyond it, on either side, draws have the colour `tail`, and their share is written; one
+    for all rows, or one for each.
+    """
+    figure, axes = _axes(title, 1.3 + 0.9 * len(piles), xlabel, marks, rows=len(piles))
+    ends = np.nanquantile(np.concatenate(list(piles.values())), [0.0005, 0.9995])
+    told = []
+    for ax, (name, values) in zip(axes, piles.items(), strict=True):
+        limit = cut[name] if isinstance(cut, Mapping) else cut
+        edges = np.unique([*np.linspace(ends[0], ends[1], 61), *np.clip([-limit, limit], *ends)])
+        _, _, bars = ax.hist(np.clip(values, *ends), edges, density=True, color=FAINT)
+        for bar, left, right in zip(bars, edges[:-1], edges[1:], strict=True):
+            if right <= -limit or left >= limit:
+                bar.set_color(tail)
+        if np.isfinite(limit):
+            told.append(words.percent(np.mean(np.abs(values) >= limit)))
+            _write(ax, 1, 0.6, told[-1], tail, transform=ax.transAxes, ha="right")
+        ax.set_yticks([])
+        ax.set_ylabel(name, rotation=0, ha="right", va="center")
+    beyond = f" Coloured beyond the cut: {', '.join(told)}." if told else ""
+    show(figure, f"{title}. One histogram a row ({len(piles)}) over {xlabel}.{beyond}")
+
+
+def strips(worlds: Mapping[str, pd.DataFrame], truth: float, title: str) -> None:
+    """Show many estimates as dots, a row each, with the share of significant ones at the right.
+
+    worlds: by the row's name, lift and p_value of each experiment, as from `inference.welch_many`.
+    """
+    marks = {f"truth {words.given(truth, sign=True)}": truth}
+    figure, (ax,) = _axes(title, 1.3 + 0.6 * len(worlds), "estimated lift, points", marks)
+    told = []
+    for row, runs in enumerate(worlds.values()):
+        clear = (runs["p_value"] < 0.05).to_numpy()
+        y = row + np.random.default_rng(1).uniform(-0.33, 0.33, len(runs))
+        ax.plot(runs["lift"][~clear], y[~clear], ".", color=FAINT, markersize=3)
+        ax.plot(runs["lift"][clear], y[clear], "d", color=BLUE, markersize=4)
+        told.append(f"{words.percent(clear.mean(), 0)} significant")
+        _write(ax, 1, row, told[-1], BLUE, transform=ax.get_yaxis_transform(), va="center")
+    ax.set_yticks(range(len(worlds)), list(worlds))
+    ax.invert_yaxis()
+    alt = f"{title}. Dots along the lift, a row each, scattered around the truth"
+    show(figure, f"{alt}: {told[0]} in the first row, {told[-1]} in the last.")
+
+
+def curves(
+    table: pd.DataFrame,
+    title: str,
+    ylabel: str,
+    points: Mapping[str, tuple[float, float]] | None = None,
+    level: tuple[str, float] | None = None,
+    log: bool = False,
+) -> None:
+    """Show functions as lines, each with its name at its end.
+
+    table: a column a line; its index, with a name, goes along the x axis. points: x and y of what
+    is marked, by name. level: name and height of a dotted line. log: equal steps, equal ratios.
+    """
+    figure, (ax,) = _axes(title, 3.4, str(table.index.name), None)
+    for (name, line), colour in zip(table.items(), (BLUE, GREEN, ORANGE, INK), strict=False):
+        ax.plot(line.index, line, color=colour)
+        _write(ax, line.index[-1], line.iloc[-1], f" {name}", colour, va="center")
+    for name, (x, y) in (points or {}).items():
+        ax.plot(x, y, "o", color=BLUE)
+        _write(ax, x, y, f"{name}  ", ha="right", va="bottom")
+    if level is not None:
+        ax.axhline(level[1], color=INK, linestyle=":", linewidth=1.2)
+        _write(ax, 0, level[1], f" {level[0]}", transform=ax.get_yaxis_transform(), va="bottom")
+    ax.set_ylabel(ylabel)
+    ax.set_xscale("log" if log else "linear")
+    ax.xaxis.set_major_formatter("{x:,.4g}")
+    ax.xaxis.set_minor_formatter("")
+    lines = words.count(len(table.columns), "line")
+    show(figure, f"{title}. {lines} over {table.index.name}; up goes {ylabel}.")
+
+
+def _axes(
+    title: str, height: float, xlabel: str, marks: Marks, rows: int = 1
+) -> tuple[Figure, np.ndarray]:
+    """A figure with its finding as title, and its rows, with the marks as vertical lines."""
+    figure, axes = plt.subplots(rows, sharex=True, squeeze=False, figsize=(6.4, height))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    axes[-1, 0].set_xlabel(xlabel)
+    places, top = sorted((marks or {}).values()), axes[0, 0].get_xaxis_transform()
+    for name, x in (marks or {}).items():
+        colour, style = LINES.get(name.split()[0], (INK, ":"))
+        for ax in axes[:, 0]:
+            ax.axvline(x, color=colour, linestyle=style, linewidth=1.2)
+        side = {places[0]: "right", places[-1]: "left"}.get(x, "center")
+        _write(axes[0, 0], x, 1.01, f" {name} ", colour, transform=top, ha=side, va="bottom")
+    return figure, axes[:, 0]
+
+
+def _leaves_out(low: pd.Series, high: pd.Series, value: float) -> np.ndarray:
+    return ((low > value) | (high < value)).to_numpy()
+
+
+def _write(ax: Axes, x: float, y: float, text: str, colour: str = INK, **how: Any) -> None:
+    """A name in the figure, at its line."""
+    ax.text(x, y, text, color=colour, fontsize=11, **how)

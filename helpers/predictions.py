@@ -27,12 +27,18 @@ def predict(name: str, low: Any = ..., high: Any = ...) -> None:
 
     With both dots left in, nothing happens. Kept in the file that AB_PREDICTIONS names, else in
     my/predictions.json; set but empty, it keeps nothing. Once `reveal` has shown the result, the
-    range of that run stays.
+    range of that run stays. A range that looks like shares where the unit is "of 100" is kept, and
+    told; a name that nobody asks for is told, and not kept.
     """
     if low is ... and high is ...:
         return
-    if is_number(low) and is_number(high) and low <= high:
+    asked = exercises.units(name[:2])
+    if asked and name not in asked:
+        words.say(f"Not kept: {words.name(name)} is none of {', '.join(asked)}.")
+    elif is_number(low) and is_number(high) and low <= high:
         _keep(name, sys._getframe(1).f_globals, [float(low), float(high)])
+        if asked.get(name, "").startswith(("of 100", "per cent")) and max(abs(low), abs(high)) <= 1:
+            words.say("You are asked for a number of 100. If you meant shares, times 100.")
     else:
         such_as = f'such as predict("{name}", 2, 8)'
         words.say(f"Not kept: give two numbers, the lower one first, {such_as}.")

@@ -35,11 +35,7 @@ def read_log(connection: ibis.BaseBackend, path: str | Path) -> ibis.Table:
 
 
 def sums(
-    log: ibis.Table,
-    segment: str,
-    outcome: str,
-    group: str = "group",
-    covariate: str | None = None,
+    log: ibis.Table, segment: str, outcome: str, group: str = "group", covariate: str | None = None
 ) -> ibis.Table:
     """One expression, for any engine: what the tests need of each segment and arm, a row each.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 GAIN, LOSS = "clear gain", "clear loss"
 TOO_SMALL, OPEN = "no gain worth having", "too uncertain to tell"
+FEW = "too few customers"
 SHIP, HOLD, COLLECT = "ship", "hold", "collect more"
 # What `say` takes as it stands, and what Markdown (or MathJax, for $) would otherwise obey.
 CODE = re.compile(r'((?<!`)`[\w ().,"=-]+`(?!`))')
@@ -73,7 +74,7 @@ def p_value(p: float) -> str:
     if p < 0.00005:
         return "p < 0.0001"
     digits = digits_apart((p,), (0.05,), least=4)
-    return f"p = {p:.{digits}f}"
+    return f"p = {number(p, digits)}"
 
 
 def digits_apart(values: tuple[float, ...], borders: tuple[float, ...], least: int = 2) -> int:
@@ -90,14 +91,16 @@ def digits_apart(values: tuple[float, ...], borders: tuple[float, ...], least: i
 
 
 def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
-    """What an interval for the lift says, in one of four labels.
+    """What an interval for the lift says, in one of five labels.
 
     A gain or a loss is clear when zero lies outside the interval. Otherwise, if even the upper end
     is below `worth`, the smallest lift worth having, there is no gain worth having; else it is too
-    uncertain to tell.
+    uncertain to tell. Where there is no interval (nan), there are too few customers.
     Raises InputError as `check_worth` does.
     """
     check_worth(worth)
+    if math.isnan(low):
+        return FEW
     if low > 0:
         return GAIN
     if high < 0:
@@ -126,9 +129,18 @@ def check_worth(worth: float) -> None:
         raise InputError(said, "worth")
 
 
+class Verdict(str):
+    """A verdict, which shows itself as text of the page where it is the last value of a cell."""
+
+    def _repr_markdown_(self) -> str:
+        return as_markdown(self)
+
+    __repr__ = str.__str__
+
+
 def verdict(
     result: Comparison, worth: float = 1.0, unit: str = "points", scale: float = 1.0
-) -> str:
+) -> Verdict:
     """The verdict on one experiment: what was seen, and what that lets us say.
 
     It adds where nothing can be said in per cent. worth: the smallest lift worth having, in the
@@ -146,7 +158,7 @@ def verdict(
             " In per cent nothing bounded can be said: the control mean itself cannot be told "
             "from zero."
         )
-    return f"{seen} {said}"
+    return Verdict(f"{seen} {said}")
 
 
 def _said(low: float, high: float, worth: float, least: str) -> str:
@@ -190,9 +202,14 @@ def say(*sentences: str) -> None:
     hyphen that starts a line of a list; all else is shown as it is.
     """
     text = " ".join(filter(None, sentences))
+    display({"text/markdown": as_markdown(text), "text/plain": unescape(text)}, raw=True)
+
+
+def as_markdown(text: str) -> str:
+    """A text for Markdown, which obeys no more of it than `say` says."""
     parts = CODE.split(text)
     parts[::2] = [LIVE.sub(_as_text, part) for part in parts[::2]]
-    display({"text/markdown": "".join(parts), "text/plain": unescape(text)}, raw=True)
+    return "".join(parts)
 
 
 def _as_text(live: re.Match) -> str:
@@ -203,6 +220,15 @@ def _as_text(live: re.Match) -> str:
 
 def answer(text: str, summary: str = "Show the answer") -> None:
     """Display a computed answer, folded until the reader clicks on it."""
-    inside = f"<summary>{escape(summary)}</summary><p>{escape(text).replace('$', '&#36;')}</p>"
-    html = f'<details class="mathjax_ignore tex2jax_ignore">{inside}</details>'
-    display({"text/html": html, "text/plain": f"{summary}: {text}"}, raw=True)
+    display({"text/html": details(summary, text), "text/plain": f"{summary}: {text}"}, raw=True)
+
+
+def details(summary: str, text: str) -> str:
+    """HTML that shows the summary, and the text under it once the reader clicks."""
+    inside = f"<summary>{as_html(summary)}</summary><p>{as_html(text)}</p>"
+    return f'<details class="mathjax_ignore tex2jax_ignore">{inside}</details>'
+
+
+def as_html(text: str) -> str:
+    """A text for HTML that shows every letter of it, where formulas are read, too."""
+    return escape(text).replace("$", "&#36;")

@@ -19,6 +19,7 @@ import pytest
 
 from helpers import InputError, exercises
 from tests import guards
+from tests.guards import solve
 from tests.test_exercises import EXERCISES, NOTEBOOKS
 from tests.test_house import committed_files
 from tools import class_sets, files, notebooks
@@ -448,7 +449,7 @@ def test_the_printed_key_lists_mistakes_only_where_they_are_wrong(made):
         and "<th>other draws</th>" not in page
     )
     assert "<th>both arms rounded up</th>" in page
-    exercise = exercises.solve("04-one-arm", {"seed": FIRST})
+    exercise = solve("04-one-arm", {"seed": FIRST})
     cells = {"close": (exercise.right, ""), "far": ((1.0, 2.0), "")}
     key = [[exercise._replace(wrong=cells)], [exercise._replace(wrong={"close": ((3.0, 4.0), "")})]]
     rows = class_sets.key_pages(
@@ -530,10 +531,10 @@ def set_in_key(copied: Path, tmp_path: Path, file: str, old: str, new: str) -> d
 def test_a_knob_that_the_teacher_changed_is_in_the_key(copied, few, tmp_path):
     """For that notebook alone, and the seed is the student's as ever."""
     row = set_in_key(copied, tmp_path, "03_t_test", "target_cluster = 1 ", "target_cluster = 3 ")
-    as_stored = exercises.solve("03-welch-se", {"seed": FIRST})
-    changed = exercises.solve("03-welch-se", {"seed": FIRST, "target_cluster": 3})
-    assert exercises.passes(row["03-welch-se"], changed)
-    assert not exercises.passes(row["03-welch-se"], as_stored)
+    as_stored = solve("03-welch-se", {"seed": FIRST})
+    changed = solve("03-welch-se", {"seed": FIRST, "target_cluster": 3})
+    assert class_sets.passes(row["03-welch-se"], changed)
+    assert not class_sets.passes(row["03-welch-se"], as_stored)
     books = {"03_t_test.ipynb": notebooks.read(copied / "notebooks/03_t_test.ipynb")}
     books["04_bootstrap.ipynb"] = notebooks.read(copied / "notebooks/04_bootstrap.ipynb")
     students = class_sets.class_list("2", None, "5")
@@ -563,7 +564,7 @@ def test_no_two_of_fifty_share_all_answers(monkeypatch):
     assert len(tasks) >= 100
     bar = type("Bar", (), {"update": lambda self: None})()
     found = list(class_sets.solve_all(tasks, bar))
-    assert [f.right for f in found[-4:]] == [exercises.solve(*task).right for task in tasks[-4:]]
+    assert [f.right for f in found[-4:]] == [solve(*task).right for task in tasks[-4:]]
     key = [found[k : k + len(names)] for k in range(0, len(found), len(names))]
     class_sets.refuse_twins(students, key)
     key[20] = key[4]

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from pandas.testing import assert_frame_equal
+from scipy import stats
 
 from helpers import data, experiment, segments
 from tests.guards import caught, guard_message, share
@@ -82,6 +83,33 @@ def guard_ratio(sample_ratio_p):
 def test_sample_ratio():
     guard_ratio(experiment.sample_ratio_p)
     caught(guard_ratio, lambda c, t: experiment.sample_ratio_p(c, t) / 2)
+
+
+def guard_small_arms(sample_ratio_p):
+    """Up to 1,000 users p is the share of throws at least as unlikely: counted, and never less."""
+    rng = np.random.default_rng(5)
+    for n, planned in ((5, 0.5), (41, 0.5), (41, 1 / 3), (200, 0.2), (1000, 0.5)):
+        throws = rng.binomial(n, planned, RUNS)
+        chances = stats.binom.pmf(np.arange(n + 1), n, planned)
+        for n_c in {0, n // 3, n // 2, round(planned * n), n}:
+            counted = share(chances[throws] <= chances[n_c] * (1 + 1e-7))
+            assert sample_ratio_p(n_c, n - n_c, planned) == pytest.approx(counted, abs=0.015)
+    assert sample_ratio_p(21, 20, 0.5) == pytest.approx(1)
+    assert sample_ratio_p(27, 14, 0.5) == pytest.approx(0.0596, abs=5e-5)
+    assert sample_ratio_p(14, 27, 0.5) == pytest.approx(0.0596, abs=5e-5)
+
+
+def by_squares(n_c, n_t, planned):
+    return stats.chisquare([n_c, n_t], [(n_c + n_t) * planned, (n_c + n_t) * (1 - planned)]).pvalue
+
+
+def test_few_users_are_counted_exactly():
+    guard_small_arms(experiment.sample_ratio_p)
+    caught(guard_small_arms, by_squares)
+    for n_c in (400, 470, 500):  # where exact and approximate meet
+        exact = experiment.sample_ratio_p(n_c, 1000 - n_c)
+        assert exact == pytest.approx(by_squares(n_c, 1000 - n_c, 0.5), abs=0.03)
+        assert exact == pytest.approx(experiment.sample_ratio_p(n_c, 1001 - n_c), abs=0.03)
 
 
 def guard_share_is_the_controls(sample_ratio_p):

@@ -5,7 +5,7 @@ import nbformat
 import pytest
 
 from helpers import InputError, plots
-from tests.guards import figure_is_readable, guard_message, lies, run_in_process
+from tests.guards import figure_is_readable, guard_message, lies, run_in_process, unexplained
 
 
 def test_a_mute_refusal_and_a_traceback_are_caught():
@@ -49,12 +49,21 @@ GAP = "Treatment minus control is"
         f"{GAP} -2.00 points (interval +0.40 to +4.60, p = 0.0200). A clear gain; x",
         f"{GAP} +2.87 percentage points (interval -1.36 to +4.38, p = 0.0002). A clear gain: x",
         f"- old: {GAP} +2.87 percentage points (interval +1.36 to +4.38, p = 0.1). A clear gain: x",
-        "The mean is nan points.",
         "Lift: -0.00 points.",
     ],
 )
 def test_lies_are_caught(lie):
     assert lies(lie)
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf"])
+def test_what_is_undefined_needs_a_label(odd):
+    other = {"nan": "inf", "inf": "nan"}[odd]
+    for text in (f"The mean is {odd}.", f"a   {odd.upper()}\nb  0.5", f"(-{odd}, 3)"):
+        assert unexplained(["p  0.5", text]) == [text]
+        assert unexplained([f"{text} {odd} where nothing varies"]) == []
+        assert unexplained([f"{text} {other} where x"]) == [f"{text} {other} where x"]
+    assert unexplained(["nan where there is nothing", "information", "finance"]) == []
 
 
 def test_a_notebook_that_calls_home_is_caught(tmp_path, monkeypatch):

@@ -1,14 +1,17 @@
 """One look for all figures, and one way to show them: with a text that says what they hold."""
 
 import base64
+import re
 from itertools import combinations
+from unittest import mock
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.text import Text
 
 from helpers import plots
 from tests.guards import caught
@@ -18,18 +21,15 @@ from tests.guards import caught
 def shown(monkeypatch):
     """Draw a figure, show it, and return what was displayed and how many figures are left open."""
     displayed = []
-    monkeypatch.setattr(
-        plots, "display", lambda bundle, raw, metadata: displayed.append((bundle, metadata))
-    )
+    monkeypatch.setattr(plots, "display", lambda bundle, **how: displayed.append((bundle, how)))
 
-    def draw_and_show(show, alt):
+    def draw_and_show(show, alt, says=""):
         displayed.clear()
         plt.close("all")
         figure, ax = plt.subplots()
         ax.plot([1, 2])
-        show(figure, alt)
-        ((bundle, metadata),) = displayed
-        return bundle, metadata, plt.get_fignums()
+        show(figure, alt, says)
+        return [*displayed, plt.get_fignums()]
 
     yield draw_and_show
     plt.close("all")
@@ -38,62 +38,227 @@ def shown(monkeypatch):
 # Showing a figure
 
 
-def guard_show(show, shown, capsys):
-    """A picture with its text in three places, the same on one line; no figure is left open."""
-    bundle, metadata, left_open = shown(show, "Two points:\n  1  and 2.")
-    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
-    assert bundle["text/plain"] == "Two points: 1 and 2."
-    assert metadata == {"image/png": {"alt": "Two points: 1 and 2."}}
-    assert capsys.readouterr().out == "Figure: Two points: 1 and 2.\n"
+def guard_show(show, shown):
+    """A picture with its text, and under it what to see and that text, folded; none left open."""
+    (picture, how), (line, _), left_open = shown(show, "Two points:\n  1  and $2.", "A < B.")
+    assert base64.b64decode(picture["image/png"]).startswith(b"\x89PNG")
+    assert picture["text/plain"] == "Two points: 1 and $2."
+    assert how["metadata"] == {"image/png": {"alt": "Two points: 1 and $2."}}
+    assert line["text/html"].startswith("A &lt; B.<details")
+    assert "<summary>in words</summary><p>Two points: 1 and &#36;2.</p>" in line["text/html"]
+    assert line["text/plain"] == "A < B."
     assert left_open == []
 
 
-def test_a_figure_is_shown_with_its_text(shown, capsys):
-    guard_show(plots.show, shown, capsys)
+def test_a_figure_is_shown_with_its_text(shown):
+    guard_show(plots.show, shown)
+    line = shown(plots.show, "Two points.")[1][0]
+    assert line["text/html"].startswith("<details") and line["text/plain"] == "in words"
 
 
-def leaves_it_open(figure, alt):
-    plots.show(figure, alt)
+def leaves_it_open(figure, alt, says):
+    plots.show(figure, alt, says)
     plt.figure()
 
 
-def prints_nothing(figure, alt):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "print", lambda *_: None, raising=False)
-        plots.show(figure, alt)
+def says_nothing(figure, alt, says):
+    plots.show(figure, alt)
 
 
-def another_text(figure, alt):
-    plots.show(figure, "A figure.")
+def another_text(figure, alt, says):
+    plots.show(figure, "A figure.", says)
 
 
-@pytest.mark.parametrize("faulty", [leaves_it_open, prints_nothing, another_text])
-def test_a_figure_shown_badly_is_caught(shown, capsys, faulty):
-    caught(lambda show: guard_show(show, shown, capsys), faulty)
+def obeys_html(figure, alt, says):
+    with mock.patch.object(plots.words, "as_html", str):
+        plots.show(figure, alt, says)
+
+
+@pytest.mark.parametrize("faulty", [leaves_it_open, says_nothing, another_text, obeys_html])
+def test_a_figure_shown_badly_is_caught(shown, faulty):
+    caught(lambda show: guard_show(show, shown), faulty)
 
 
 def test_the_same_figure_is_the_same_picture(shown):
     """No date and no version in it, so that a stored picture changes only when the drawing does."""
-    first, second = (shown(plots.show, "Two points.")[0]["image/png"] for _ in range(2))
+    first, second = (shown(plots.show, "Two points.")[0][0]["image/png"] for _ in range(2))
     assert first == second
     assert b"Software" not in base64.b64decode(first)
+
+
+# The recurring figures: what is drawn, and what its words say
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Call a recurring figure and return it, still open, with its alternative text and its line."""
+    kept = []
+    monkeypatch.setattr(plots, "show", lambda *shown: kept.append(shown))
+
+    def draw(form, *given, **more):
+        kept.clear()
+        form(*given, **more)
+        ((figure, alt, *says),) = kept
+        figure.canvas.draw()
+        return figure, alt, "".join(says)
+
+    with mpl.rc_context():
+        plots.use_style()
+        yield draw
+    plt.close("all")
+
+
+def written(figure) -> list[str]:
+    return [text.get_text().strip() for text in figure.findobj(Text) if text.get_text().strip()]
+
+
+def guard_words(figure, alt):
+    """The title is the first sentence; names are large enough, and nothing says nan."""
+    assert 0 < len(figure.get_suptitle()) <= 52
+    assert alt.startswith(f"{figure.get_suptitle()}.") and alt.endswith(".") and "nan" not in alt
+    assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 11
+    assert len(re.findall(r"\d[\d.,]*", alt.removeprefix(figure.get_suptitle()))) <= 4
+
+
+ROWS = pd.DataFrame(
+    {"low": [-1.0, 0.5, -9.0], "estimate": [1.0, 2.0, -6.0], "high": [3.0, 3.5, -3.0]},
+    ["a", "b", "$c$"],
+)
+
+
+def test_intervals_are_filled_where_they_leave_out_zero(drawn):
+    marks = {"zero": 0, "truth +3": 3, "limit": 5}
+    figure, alt, _ = drawn(plots.intervals, ROWS.assign(note=list("xyz")), "Three", "points", marks)
+    guard_words(figure, alt)
+    (ax,) = figure.axes
+    filled = [dots.get_ydata().tolist() for dots in ax.lines if dots.get_marker() == "o"]
+    assert filled == [[2, 1, 0], [1, 0]]
+    assert "one a row (3)" in alt and "2 leave out zero" in alt
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b", "$c$"]
+    assert {"x", "y", "z", "zero", "truth +3", "limit"} <= set(written(figure))
+    lines = {line.get_xdata()[0]: line.get_color() for line in ax.lines[:3]}
+    assert lines == {0: plots.INK, 3: plots.TRUTH, 5: plots.INK}
+
+
+def hundred_of(n: int, truth: float) -> pd.DataFrame:
+    """Runs of which every third leaves out zero, and every fifth misses the truth."""
+    places = np.arange(n)
+    low = np.where(places % 3 == 0, 0.1, -1.0)
+    high = np.where(places % 5 == 0, truth - 0.1, truth + 1)
+    runs = pd.DataFrame({"lift": (low + high) / 2, "ci_low": low, "ci_high": high})
+    runs.loc[n] = np.nan
+    return runs
+
+
+@pytest.mark.parametrize("n", [1, 7, 100, 250])
+def test_a_hundred_intervals_are_counted(drawn, n):
+    runs = hundred_of(n, 2.0)
+    figure, alt, says = drawn(plots.hundred, runs, 2.0)
+    first = runs.dropna().head(100)
+    missed, out = (first["ci_high"] < 2).sum(), (first["ci_low"] > 0).sum()
+    title = f"{len(first) - missed} of {len(first)} hold the truth; {out} leave out zero"
+    assert figure.get_suptitle() == title
+    guard_words(figure, alt)
+    assert says in alt
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "X"]
+    assert sum(len(line.get_xdata()) for line in crosses) == missed
+    (lines,) = figure.axes[0].collections
+    assert sum(to_hex(colour) == plots.BLUE.lower() for colour in lines.get_colors()) == out
+
+
+DRAWS = np.random.default_rng(3).normal(0, 1, 10_000)
+
+
+def guard_tails(landing, drawn):
+    """What is coloured is what lies beyond the limit, and its share is written."""
+    for cut in (0.05, 1.05, 3.0, 50.0):
+        figure, alt, _ = drawn(landing, {"no effect": DRAWS}, "A pile", "t", cut)
+        guard_words(figure, alt)
+        bars = figure.axes[0].patches
+        beyond = [bar for bar in bars if to_hex(bar.get_facecolor()) == plots.WRONG.lower()]
+        area = sum(bar.get_width() * bar.get_height() for bar in beyond)
+        share = np.mean(np.abs(DRAWS) >= cut)
+        assert area == pytest.approx(share, abs=1e-9)
+        assert f"{share:.1%}".replace("%", " %") in written(figure)
+
+
+def test_tails_are_coloured_from_the_limit_on(drawn):
+    guard_tails(plots.landing, drawn)
+    with pytest.raises(AssertionError):
+        guard_tails(lambda d, title, x, cut: plots.landing(d, title, x, cut + 0.02), drawn)
+
+
+def test_each_row_may_have_its_own_limit(drawn):
+    piles = {"one": DRAWS, "other": DRAWS / 2}
+    limits = {"one": 1.0, "other": 0.5}
+    figure, alt, _ = drawn(plots.landing, piles, "Two piles", "t", limits, plots.BLUE, {"zero": 0})
+    shares = [text for text in written(figure) if text.endswith(" %")]
+    assert len(shares) == 2 and len(set(shares)) == 1
+    assert "(2)" in alt and all(share in alt for share in shares)
+    figure, alt, _ = drawn(plots.landing, piles, "Two piles", "t")
+    assert not [text for text in written(figure) if text.endswith(" %")] and "beyond" not in alt
+
+
+def test_strips_say_the_share_of_each_row(drawn):
+    runs = pd.DataFrame({"lift": [-4.0, 1, 2, 3], "p_value": [0.01, 0.5, 0.5, np.nan]})
+    worlds = {"first": runs, "last": runs.assign(p_value=0.05)}
+    figure, alt, _ = drawn(plots.strips, worlds, -3.0, "Two rows")
+    guard_words(figure, alt)
+    assert {"25 % significant", "0 % significant", "truth -3.00"} <= set(written(figure))
+    dots = {(line.get_marker(), len(line.get_xdata())) for line in figure.axes[0].lines[1:]}
+    assert dots == {(".", 3), ("d", 1), (".", 4), ("d", 0)}
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_curves_have_their_names_at_their_ends(drawn, log):
+    table = pd.DataFrame({"up": [1.0, 2, 4], "down": [4.0, 2, 1]}, pd.Index([1, 10, 100], name="n"))
+    figure, alt, _ = drawn(
+        plots.curves, table, "Two lines", "power, %", {"now": (10, 2)}, ("80 %", 3), log
+    )
+    guard_words(figure, alt)
+    (ax,) = figure.axes
+    assert {"up", "down", "now", "80 %", "n", "power, %"} <= set(written(figure))
+    assert ax.get_xscale() == ("log" if log else "linear")
+    assert "mathdefault" not in "".join(written(figure))
+    ends = {t.get_text().strip(): t.get_position() for t in ax.texts}
+    assert ends["up"] == (100, 4) and ends["down"] == (100, 1)
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (0.5, "0.5000"),
+        (-0.0, "0.0000"),
+        (12.34567, "12.3457"),
+        (0.04996, "0.04996"),
+        (1e-9, "1e-09"),
+    ],
+)
+def test_numbers_that_end_a_cell_are_not_rounded_away(x, said):
+    page = mock.Mock()
+    plots.print_number(np.float64(x), page)
+    page.text.assert_called_once_with(said)
 
 
 # The look
 
 
-def grey(colour):
-    """How light a colour is without its hue (Rec. 709)."""
-    return float(np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722)))
+def contrast(colour):
+    """With white, as in WCAG 2.2: 3 and more can be seen as a line or dot."""
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in to_rgb(colour)]
+    return 1.05 / (float(np.dot(linear, (0.2126, 0.7152, 0.0722))) + 0.05)
 
 
 def guard_colours(control, treatment, truth):
-    """The arms and the truth, which stand in one figure, differ from each other and the page."""
+    """The arms and the truth, which stand in one figure, differ from each other and the page.
+
+    In grey they do not: markers and dashes carry them.
+    """
     colours = (control, treatment, truth, "white")
     for one, other in combinations(colours, 2):
         distance = np.abs(np.subtract(to_rgb(one), to_rgb(other))).sum()
         assert distance > 0.5, (one, other)
-    assert abs(grey(control) - grey(treatment)) > 0.1  # told apart in grey as well
+    assert min(map(contrast, (control, treatment, truth))) > 3
 
 
 def test_colours_of_the_arms_can_be_told_apart():

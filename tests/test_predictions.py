@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import InputError, checks, predictions, words
+from helpers import InputError, checks, exercises, predictions, words
 from tests import notebook_checks
 from tests.guards import caught, run_in_process
 from tools import notebooks
@@ -164,7 +164,7 @@ def test_a_learner_meets_her_own_range_in_notebook_03(file, tmp_path, monkeypatc
     rate = kept["truth"]
     where = "inside" if 2 <= rate <= 9.5 else "outside"
     assert f"You said 2 to 9.5. The result, {rate:.4g}, is **{where}**." in shown
-    assert f"{rate:.1f} %, give or take" in " ".join(shown)
+    assert f"counted      {rate / 100:.4f}\npromised     0.0500" in " ".join(shown)
 
 
 def test_without_predictions_nothing_is_written(file, tmp_path, monkeypatch):
@@ -174,7 +174,46 @@ def test_without_predictions_nothing_is_written(file, tmp_path, monkeypatch):
     ]
 
 
+def units_out_of_step(number: str, notebook) -> list[str]:
+    """Predictions of a table whose name or unit differs from what its notebook asks for."""
+    asked = {}
+    for cell in notebook_checks.code_cells(notebook):
+        for line in cell.source.splitlines():
+            if found := re.match(r'(?:predict|decide)\("([^"]+)"[^#]*(?:# (.+))?', line):
+                asked[found[1]] = found[2] or ""
+    declared = exercises.units(number)
+    return [] if list(declared.items()) == list(asked.items()) else [f"{declared}, {asked}"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name[:2])
+def test_tables_declare_the_predictions_of_their_notebook(path):
+    notebook = notebook_checks.read(path)
+    assert units_out_of_step(path.name[:2], notebook) == []
+    cell = next(c for c in notebook_checks.code_cells(notebook) if c.source.startswith("predict("))
+    for old, new in (('predict("', 'predict("x'), ("...)  # ", "...)  # not ")):
+        whole, cell.source = cell.source, cell.source.replace(old, new, 1)
+        assert units_out_of_step(path.name[:2], notebook)
+        cell.source = whole
+
+
 # The file
+
+
+@pytest.mark.parametrize("name", ["03-p-valeu", "03-P-value", "03-", "03-power", "04-[x](y)"])
+def test_a_misspelt_name_is_told(file, shown, name):
+    predict(name, 0.2, 0.6)
+    asked = ", ".join(exercises.units(name[:2]))
+    assert shown[-1].startswith("Not kept") and shown[-1].endswith(f"is none of {asked}.")
+    assert not file.parent.exists()
+
+
+def test_shares_for_a_number_of_100_are_told(file, shown):
+    predict("03-false-alarms", 0.02, 0.08)
+    assert shown[-2].startswith("Kept") and "times 100" in shown[-1]
+    shown.clear()
+    for name, low, high in (("03-false-alarms", 0.5, 8), ("03-p-value", 0.2, 0.4)):
+        predict(name, low, high)
+    assert len(shown) == 2
 
 
 def test_kept_then_shown_then_fixed(file, shown):
@@ -413,11 +452,12 @@ def test_a_place_that_is_none_is_told(monkeypatch, shown, named, tmp_path):
 
 def guard_at_once(shown: list[str]) -> None:
     """Twelve notebooks keep five predictions each, at the same time: all that is told is true."""
-    names = [f"03-{notebook}-{k}" for notebook in range(12) for k in range(5)]
+    names = [*exercises.units("03"), *exercises.units("04")]
+    calls = [(name, seed) for seed in range(12) for name in names]
     with ThreadPoolExecutor(12) as pool:
-        list(pool.map(lambda name: predict(name, 1, 2), names))
+        list(pool.map(lambda call: predict(call[0], 2, 3, seed=call[1]), calls))
     told = [text for text in shown if text.startswith("Kept")]
-    assert len(told) == len(checks.predictions()) == len(names)
+    assert len(told) == sum(map(len, checks.predictions().values())) == len(calls) == 60
 
 
 def test_notebooks_that_keep_at_once_lose_nothing(file, shown, monkeypatch):

@@ -18,6 +18,8 @@ from tests.guards import (
     STANDARD,
     VERDICTS,
     expected,
+    guard_message,
+    run_in_process,
     small_file,
     tells_the_truth,
     without_kernels,
@@ -50,6 +52,16 @@ def test_the_reruns_differ_in_what_there_is_to_say(tmp_path):
     }
     for name, stored in STANDARD.items():
         assert {(STANDARD | knobs)[name] for knobs in RUNS} - {stored}
+
+
+def test_one_cluster_leaves_out_what_compares_clusters(tmp_path, monkeypatch):
+    """It says so before anything runs, and the notebook at its door; the others are true."""
+    knobs = {"n_clusters": 1, "target_cluster": 0}
+    why = rerun.try_out(**STANDARD | knobs)[1]
+    assert why == {"01": "it compares clusters, and there is one"}
+    first = notebooks.find()[0]
+    guard_message(lambda: run_in_process(first, knobs, monkeypatch), "n_clusters is below 2")
+    tells_the_truth(knobs, tmp_path, monkeypatch, ("02", "03", "04", "05", "07", "08"))
 
 
 def shown_texts(output) -> list[str]:

@@ -24,6 +24,7 @@ from nbformat.v4 import (
     new_raw_cell,
 )
 
+from helpers.words import details
 from tools import notebooks, slides
 
 NAMES = [path.stem for path in notebooks.find()]
@@ -63,6 +64,7 @@ def text(words):
     return new_output("display_data", {"text/markdown": words, "text/plain": words})
 
 
+WORDS = "<summary>in words</summary>"
 FIGURE = new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": '2 "b"'}})
 FOLDED = new_output(
     "display_data",
@@ -83,7 +85,7 @@ SMALL = new_notebook(
         code(
             "plt.subplots()\nplots.show(figure, label)",
             FIGURE,
-            new_output("stream", name="stdout", text='Figure: 2 "b"\n'),
+            new_output("display_data", {"text/html": f"{details('in words', '2 b')}"}),
             metadata={"jupyter": {"source_hidden": True}},
         ),
         new_markdown_cell(
@@ -104,6 +106,16 @@ def small(**changes):
 
 
 SMALL_DECK = slides.render(SMALL)
+
+
+def test_what_to_see_stays_and_the_words_of_a_figure_go():
+    """On a slide a figure has its alternative text, and one line under it if there is one."""
+    line = details("in words", "Two bars.")
+    for says, kept in (("", None), ("Look &lt; here.", "Look &lt; here.")):
+        output = new_output("display_data", {"text/html": says + line})
+        found = slides.without_words(output)
+        assert (found and found["data"]["text/html"]) == kept
+    assert slides.without_words(FOLDED) == FOLDED and slides.without_words(FIGURE) == FIGURE
 
 
 # Nothing is asked for from outside
@@ -450,7 +462,7 @@ def noise(html):
     """Set-up, and code that words, draws or checks input: nothing for a class."""
     shown = soup(html).main.get_text()
     calls = r"plots\.(?:use_style|show)\(|plt\.subplots\(|words\.answer\(|reveal\("
-    calls += r"|^import \w+$|Figure: |^answer = \.\.\."
+    calls += r"|^import \w+$|^in words$|^answer = \.\.\."
     return re.findall(calls, shown, flags=re.MULTILINE)
 
 
@@ -465,7 +477,7 @@ def test_only_what_a_class_needs(name):
         "plots.use_style()",
         "import numpy",
         "fig, ax = plt.subplots()",
-        "Figure: 3 bars",
+        "in words",
         'words.answer("no")',
         "answer = ...",
     ],
@@ -578,7 +590,7 @@ def unfolded(notebook, html):
     folded = page.find_all("details")
     stored_parts = [output.get("data", {}).get("text/html", "") for output in outputs(notebook)]
     stored_parts += [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    wanted = sum(part.count("<details") for part in stored_parts)
+    wanted = sum(part.count("<details") - part.count(WORDS) for part in stored_parts)
     found = [] if len(folded) == wanted else [f"{len(folded)} of {wanted} folded parts"]
     found += ["an open answer" for part in folded if part.has_attr("open") or not part.summary]
     answers = [

@@ -28,7 +28,21 @@ def test_minutes_come_from_words_and_code(words, code, minutes):
     """130 words a minute, half a minute a code cell, whose words do not count."""
     prose = [new_markdown_cell("word " * words)]
     cells = [new_code_cell("a = b + c") for _ in range(code)]
-    assert store_notebooks.reading_minutes(new_notebook(cells=prose + cells)) == minutes
+    assert store_notebooks.reading_minutes(new_notebook(cells=prose + cells)) == (minutes, 0)
+
+
+def test_closer_looks_and_exercises_have_minutes_of_their_own():
+    """A closer look ends at the next heading of its level; exercises begin at theirs."""
+    long = "word " * 1000
+    cells = [new_markdown_cell("word " * 500), new_markdown_cell(f"### A closer look: x\n{long}")]
+    cells += [new_markdown_cell(long), new_markdown_cell("#### Part of it"), new_code_cell("a")]
+    cells += [new_markdown_cell("### Another\nword"), new_code_cell("b")]
+    cells += [new_markdown_cell(f"## Exercises\n{long}"), new_code_cell("answer = ...\ncheck(1)")]
+    notebook = new_notebook(cells=cells)
+    assert notebooks.closer_looks(notebook) == {1, 2, 3, 4}
+    assert store_notebooks.reading_minutes(notebook) == (5, 5)
+    said = "**Time:** about 5 minutes, and 5 for the exercises."
+    assert store_notebooks.minutes_said(notebook) == said
 
 
 @pytest.fixture

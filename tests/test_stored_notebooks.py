@@ -21,7 +21,7 @@ import conftest
 from helpers import plots
 from tests import notebook_checks as checks
 from tools.notebooks import ROOT, execute, find
-from tools.store_notebooks import reading_minutes
+from tools.store_notebooks import minutes_said, reading_minutes
 
 FILES = find()
 NAMES = [path.stem for path in FILES]
@@ -31,6 +31,8 @@ STORED = [
     checks.clean_outputs,
     checks.real_assertions,
     checks.no_global_random_state,
+    checks.answers_hidden,
+    checks.main_line_stands,
 ]
 
 
@@ -63,18 +65,30 @@ def test_links_lead_somewhere(path):
 
 def test_minutes_are_derived_and_the_same_in_readme(path):
     """The minutes are computed from words and code; title cell and README repeat that number."""
-    minutes = reading_minutes(checks.read(path))
-    assert f"**Time:** about {minutes} minutes" in checks.prose(checks.read(path))
+    notebook = checks.read(path)
+    assert minutes_said(notebook) in checks.prose(notebook)
+    minutes, exercises = reading_minutes(notebook)
     row = next(
         line
         for line in (ROOT / "README.md").read_text("utf-8").splitlines()
         if f"{path.name})" in line
     )
-    assert f"| {minutes} |" in row
+    assert f"| {minutes} + {exercises} |" in row
 
 
 def notebook_with(source: str, *outputs, count: int | None = 1):
     return new_notebook(cells=[new_code_cell(source, outputs=list(outputs), execution_count=count)])
+
+
+def skipped(after: str):
+    """A closer look that makes a and f, and b anew; and a cell of the main line after it."""
+    cells = [new_code_cell("b = 1"), new_markdown_cell("### A closer look: a")]
+    cells += [
+        new_code_cell("a = 1\nb = a"),
+        new_code_cell("def f():\n    c = a"),
+        new_markdown_cell("## B"),
+    ]
+    return new_notebook(cells=[*cells, new_code_cell(after)])
 
 
 PNG = new_output("display_data", {"image/png": "AAAA", "text/plain": "<Figure>"})
@@ -90,7 +104,7 @@ PLANTED = [
         notebook_with("1 / 0", new_output("error", ename="E", evalue="")),
         "holds an error",
     ),
-    (checks.figures_have_text, notebook_with("plt.plot(x)", PNG), "not all through plots.show"),
+    (checks.figures_have_text, notebook_with("plt.plot(x)", PNG), "not all through plots"),
     (
         checks.figures_have_text,
         notebook_with("plots.show(fig, alt)", PNG),
@@ -111,6 +125,11 @@ PLANTED = [
         notebook_with("x", new_output("stream", name="stdout", text="UserWarning: x")),
         "Warning",
     ),
+    (checks.answers_hidden, notebook_with("words.answer('No.')"), "shows an answer"),
+    (checks.answers_hidden, notebook_with("print(texts[(place + seed) % 3])"), "choices twice"),
+    (checks.main_line_stands, skipped("b + a"), "uses a, made in a closer look"),
+    (checks.main_line_stands, skipped("f = b\nf"), "uses b, made in a closer look"),
+    (checks.main_line_stands, skipped("f()"), "uses f, made in a closer look"),
     (checks.real_assertions, notebook_with("assert True\nassert a == b"), "empty assertion"),
     (checks.real_assertions, notebook_with("x = 1"), "only 0 assertions"),
     (checks.no_global_random_state, notebook_with("np.random.seed(1)"), "np.random.seed"),
@@ -120,6 +139,27 @@ PLANTED = [
 @pytest.mark.parametrize(("check", "notebook", "complaint"), PLANTED)
 def test_planted_faults_are_caught(check, notebook, complaint):
     assert complaint in " ".join(check(notebook))
+
+
+def test_a_main_line_of_its_own_is_let_pass():
+    for after in ("c = b = 2\nb", "c = 3", "a = 2\nb = a\nb", "import a\na"):
+        assert checks.main_line_stands(skipped(after)) == []
+    assert checks.main_line_stands(skipped("x = [c for c in 'ab']\nc")) == []
+
+
+def test_pages_are_measured():
+    cells = [
+        new_code_cell("seed = 1", metadata={"tags": ["parameters"]}),
+        new_code_cell("import a\nx = 1\nx"),
+        new_code_cell("fig, ax = plt.subplots()\nplots.landing(x)\nplots.landing(\n    x\n)"),
+        new_code_cell("words.say(\n    'a'\n)\nwords.verdict(x)\ncheck('a', answer)"),
+        new_code_cell("x = 1", metadata={"jupyter": {"source_hidden": True}}),
+        new_code_cell("a = 1\n\n" * 11),
+    ]
+    page = new_notebook(cells=cells)
+    assert checks.kinds_of_lines(page) == {"idea": 15, "say": 3, "draw": 4}
+    said = "idea  68% of  22 visible lines, 1 of   6 cells put into words, 1 over ten lines"
+    assert checks.page_measures(page) == said
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from IPython.core.formatters import PlainTextFormatter
 
-from helpers import words
+from helpers import inference, words
 from helpers.inference import compare_means_from_stats, compare_rates
 from helpers.words import (
     COLLECT,
@@ -83,6 +84,20 @@ def test_verdict(low, high, worth, label, said):
     assert sentence.endswith(".")
     assert ". ." not in sentence
     assert ".." not in sentence
+
+
+def test_a_verdict_shows_itself():
+    """As text of the page where it ends a cell; what a file called a unit is not obeyed."""
+    result = inference.compare_means([1, 2, 3], [2, 3, 5])
+    said = words.verdict(result, 1.0, "points of $x$ <b>")
+    assert PlainTextFormatter()(said) == said and isinstance(said, str)
+    shown = said._repr_markdown_()
+    assert r"\$x\$" in shown and "&lt;b>" in shown and shown.startswith("Treatment minus control")
+
+
+def test_where_there_is_no_interval_there_were_too_few():
+    assert words.verdict_label(math.nan, math.nan) == words.FEW == "too few customers"
+    assert words.p_value(math.nan) == "p = undefined"
 
 
 def test_verdict_states_what_was_seen():

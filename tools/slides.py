@@ -57,7 +57,9 @@ GAP = 14  # the space below each
 LETTERS = 80  # how many letters a line of prose holds
 STRENGTH = ("skip", "-", "subslide", "slide")
 PREDICT = re.compile(r"\*\*(?:Predict|Decide), then see\.\*\*")
-ASIDE = re.compile(r"(words\.say|plots\.show|plots\.use_style|reveal|(\w+\.)?check_\w+)\(")
+FIGURE = re.compile(r"^ *plots\.(?!use_style)[a-z]+\(", flags=re.MULTILINE)
+WORDS = re.compile(r"<details[^>]*><summary>in words</summary>.*</details>", flags=re.DOTALL)
+ASIDE = re.compile(r"(words\.say|plots\.\w+|reveal|(\w+\.)?check_\w+)\(")
 ASKS = re.compile(r"^(?:predict|decide)\(", flags=re.MULTILINE)
 WAITS = re.compile(r"^answer = \.\.\.$", flags=re.MULTILINE)
 # Of the HTML in a notebook: what Markdown and pandas make. Other tags are shown as text, other
@@ -102,8 +104,11 @@ def is_aside(statement: ast.stmt) -> bool:
 
 
 def shown_code(cell: NotebookNode) -> str:
-    """The code for the class: no asides, nothing of folded answers, nothing that the author hid."""
-    if author_hid(cell) or "words.answer(" in cell.source:
+    """The code for the class: no asides, nothing of folded answers, nothing that the author hid.
+
+    Of a cell that draws a recurring figure, the figure is enough.
+    """
+    if author_hid(cell) or "words.answer(" in cell.source or FIGURE.search(cell.source):
         return ""
     tree = parse(cell.source)
     left_out: set[int] = set()
@@ -190,15 +195,22 @@ def changed(cell: NotebookNode, **parts: object) -> NotebookNode:
     return nbformat.from_dict({**cell, **parts})
 
 
+def without_words(output: NotebookNode) -> NotebookNode | None:
+    """An output without the folded words of a figure, which has them as its alternative text."""
+    html = output.get("data", {}).get("text/html", "")
+    says = WORDS.sub("", html)
+    if says == html:
+        return output
+    return nbformat.from_dict({**output, "data": {"text/html": says}}) if says else None
+
+
 def code_pieces(cell: NotebookNode) -> list[NotebookNode]:
     """A code cell as it is shown.
 
     Where it is too high, its code is on one slide, its result on the next.
     """
     source = cell.source if is_setup(cell) else shown_code(cell)
-    outputs = [
-        output for output in cell.outputs if not output.get("text", "").startswith("Figure: ")
-    ]
+    outputs = [output for output in map(without_words, cell.outputs) if output is not None]
     piece = changed(cell, source=source, outputs=outputs)
     if source and outputs and height(piece) > ROOM:
         return [changed(piece, outputs=[]), changed(piece, source="")]

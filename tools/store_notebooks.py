@@ -20,15 +20,26 @@ from tools import command, notebooks, slides
 CLUSTERED = notebooks.WRITES["01"]
 
 
-def reading_minutes(notebook: nbformat.NotebookNode) -> int:
-    """Minutes for a careful reader, rounded up to the next five.
+def reading_minutes(notebook: nbformat.NotebookNode) -> tuple[int, int]:
+    """Minutes for a careful reader, rounded up to the next five, and for the exercises.
 
-    130 words a minute, half a minute a code cell.
+    130 words a minute, half a minute a code cell; closer looks and exercises are left out of the
+    first. Five minutes an exercise.
     """
-    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    cells, skipped = notebook.cells, notebooks.closer_looks(notebook)
+    asked = [cell for cell in cells if cell.source.startswith("answer = ...")]
+    end = next((i for i, cell in enumerate(cells) if "## Exercises\n" in cell.source), len(cells))
+    read = [cell for i, cell in enumerate(cells[:end]) if i not in skipped]
+    prose = [cell.source for cell in read if cell.cell_type == "markdown"]
     words = sum(len(re.findall(r"\w+", text)) for text in prose)
-    code = sum(cell.cell_type == "code" for cell in notebook.cells)
-    return 5 * math.ceil((words / 130 + code / 2) / 5)
+    code = sum(cell.cell_type == "code" for cell in read)
+    return 5 * math.ceil((words / 130 + code / 2) / 5), 5 * len(asked)
+
+
+def minutes_said(notebook: nbformat.NotebookNode) -> str:
+    """The minutes as the first cell of a notebook gives them."""
+    main, exercises = reading_minutes(notebook)
+    return f"**Time:** about {main} minutes, and {exercises} for the exercises."
 
 
 def store(path: Path) -> None:
@@ -51,7 +62,7 @@ def store(path: Path) -> None:
     table = path.parent / CLUSTERED
     if table.exists():
         table.replace(notebooks.ROOT / "data" / CLUSTERED)
-    minutes = reading_minutes(notebook)
+    minutes, _ = reading_minutes(notebook)
     seconds = time.perf_counter() - start
     print(f"{path.parent.name}/{path.name}: {minutes} minutes to read, {seconds:.1f} s to run")
 

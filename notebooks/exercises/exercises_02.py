@@ -18,7 +18,12 @@ KNOBS = {
     "effect": 3.0,
     "seed": 42,
 }
-INCOME, GAIN = "Annual Income (k$)", 10
+PREDICTIONS = {
+    "02-imbalance": "of 100 assignments, beyond 0.1",
+    "02-serious-imbalance": "of 100 assignments, beyond 0.25",
+    "02-a-a-range": "points from end to end",
+}
+INCOME, GAIN = "Annual Income (k$)", 0.5  # points for a year
 
 
 def trial_of(run: SimpleNamespace) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -28,13 +33,19 @@ def trial_of(run: SimpleNamespace) -> tuple[pd.DataFrame, pd.DataFrame]:
     return clustered, trial
 
 
+def as_unlikely(seen: int, n: int, share: float) -> float:
+    """How often chance gives a number of controls that is as unlikely as the one seen, or more."""
+    chances = stats.binom.pmf(np.arange(n + 1), n, share)
+    return chances[chances <= chances[seen] * (1 + 1e-7)].sum()
+
+
 def other_plan(run: SimpleNamespace) -> Exercise:
     group = trial_of(run)[1]["group"]
-    n_c, n_t = ((group == arm).sum() for arm in experiment.ARMS)
+    n_c, n_t = (int((group == arm).sum()) for arm in experiment.ARMS)
     n = n_c + n_t
-    terms = [(n_c - n / 3) ** 2 / (n / 3), (n_t - 2 * n / 3) ** 2 / (2 * n / 3)]
-    p = stats.chi2.sf(sum(terms), df=1)
-    by_seen = (n_c - n / 3) ** 2 / n_c + (n_t - 2 * n / 3) ** 2 / n_t
+    p = experiment.sample_ratio_p(n_c, n_t, 1 / 3)
+    by_squares = stats.chisquare([n_c, n_t], [n / 3, 2 * n / 3]).pvalue
+    many, few = stats.binom.sf(n_c - 1, n, 1 / 3), stats.binom.cdf(n_c, n, 1 / 3)
     lesson = (
         "No alarm at the limit of 0.001, although a fair coin made these arms, not that plan: a "
         "small experiment hides such a fault."
@@ -44,51 +55,53 @@ def other_plan(run: SimpleNamespace) -> Exercise:
     )
     return Exercise(
         right=p,
-        also=experiment.sample_ratio_p(int(n_c), int(n_t), 1 / 3),
+        also=as_unlikely(n_c, n, 1 / 3) if n <= 1000 else by_squares,
         because=f"The plan expects {words.number(n / 3, 1)} in control, and there are {n_c:,}: "
         f"{words.p_value(p)}. {lesson}",
         wrong={
             "half and half": (
-                stats.chisquare([n_c, n_t]).pvalue,
-                "That is the check against half and half, the library's default. Both expected "
-                "numbers change with the plan.",
+                experiment.sample_ratio_p(n_c, n_t),
+                "That is the check against half and half, which the helper takes when nothing "
+                "else is said. Give it the share that was planned for control.",
             ),
             "the plan turned round": (
-                stats.chisquare([n_t, n_c], [n / 3, 2 * n / 3]).pvalue,
+                experiment.sample_ratio_p(n_t, n_c, 1 / 3),
                 "Here a third was planned for *treatment*. In the question it is control.",
             ),
-            "one arm only": (
-                stats.chi2.sf(terms[0], df=1),
-                "Only control's part of the sum was used. The treatment arm adds its own.",
+            "the approximation": (
+                by_squares if n <= 1000 else math.nan,
+                "Close. That is chi-square, an approximation for many users. With so few, count "
+                "exactly.",
             ),
-            "divided by what was seen": (
-                stats.chi2.sf(by_seen, df=1),
-                "The squares were divided by the numbers seen. Divide by the numbers *expected*.",
+            "one side only": (
+                min(many, few),
+                "That counts one side only. Too many and too few customers in control both count "
+                "against the plan.",
             ),
-            "two degrees of freedom": (
-                stats.chi2.sf(sum(terms), df=2),
-                "Two arms, but one freedom: once control's size is known, so is treatment's. Use "
-                "`df=1`.",
-            ),
-            "the sum itself": (sum(terms), "That is the sum, not yet p. How often is it exceeded?"),
             "the complement": (
-                stats.chi2.cdf(sum(terms), df=1),
-                "That is 1 - p: how often the sum comes out *smaller*.",
+                1 - p,
+                "That is 1 - p: how often the arms come out *nearer* to the plan.",
             ),
             "halved": (
                 p / 2,
                 "This p was halved. Too many and too few customers in control both count against "
-                "the plan, and the squares hold both.",
+                "the plan.",
             ),
             "a third rounded": (
-                stats.chisquare([n_c, n_t], [0.33 * n, 0.67 * n]).pvalue,
+                experiment.sample_ratio_p(n_c, n_t, 0.33),
                 "Close. The third was rounded to two digits; leave the division to the computer.",
             ),
+            "the share seen": (
+                n_c / n,
+                "That is the share of customers in control. How often does the plan give one as "
+                "odd as that?",
+            ),
+            "per cent": (100 * p, "That is in per cent. A p-value runs from 0 to 1."),
         },
         hints=(
-            "Same sum as above. What changes are the two expected numbers, which now differ.",
-            "Expected: `n / 3` and `2 * n / 3`. The helper `experiment.sample_ratio_p` also takes "
-            "`expected_share`, the share planned for control.",
+            "The helper of the section on the ratio does it, with one more argument.",
+            "`experiment.sample_ratio_p(n_control, n_treatment, expected_share=...)`: the share "
+            "planned for control.",
         ),
         tolerance=0.00051,
     )
@@ -98,6 +111,12 @@ def pooled_sd(run: SimpleNamespace) -> Exercise:
     trial = trial_of(run)[1]
     c, t = (trial.loc[trial["group"] == arm, INCOME] for arm in experiment.ARMS)
     gap, n_c, n_t, whole = t.mean() - c.mean(), len(c), len(t), trial[INCOME].std()
+
+    def pooled(column: str) -> float:
+        variances = trial.groupby("group")[column].var()
+        weights = trial.groupby("group")[column].count() - 1
+        return math.sqrt(np.average(variances, weights=weights))
+
     variance = ((n_c - 1) * c.var() + (n_t - 1) * t.var()) / (n_c + n_t - 2)
     if variance == 0:
         raise InputError("Inside each arm all incomes are equal, so there is no spread to pool.")
@@ -113,6 +132,14 @@ def pooled_sd(run: SimpleNamespace) -> Exercise:
         f"standardised difference goes from {words.number(gap / whole, 3, sign=True)} to "
         f"{words.number(gap / right, 3, sign=True)}.",
         wrong={
+            "the outcome instead of income": (
+                pooled("outcome"),
+                "That is the spread of the *outcome*. The question is about income.",
+            ),
+            "the score instead of income": (
+                pooled(experiment.OUTCOME),
+                "That is the spread of the spending score. The question is about income.",
+            ),
             "the whole cluster's spread": (
                 whole,
                 "That is the spread of the whole cluster. Take the spread inside each arm, then "
@@ -175,29 +202,27 @@ def some_react(run: SimpleNamespace) -> Exercise:
     clustered, trial = trial_of(run)
     treated = (trial["group"] == "treatment").to_numpy()
     age = trial["Age"].to_numpy(dtype=float)
-    react = age > np.median(age)
     n, n_t = len(age), treated.sum()
 
-    def averages(reacting: np.ndarray, points: float = GAIN) -> tuple[float, float]:
-        return points * reacting.mean(), points * reacting[treated].mean()
+    def gains(border: float) -> np.ndarray:
+        """The effect on each customer, in points."""
+        return GAIN * np.maximum(age - border, 0)
 
-    def averages_among(these: np.ndarray) -> tuple[float, float]:
-        chosen = these & treated
-        return tuple(GAIN * react[who].mean() if who.any() else np.nan for who in (these, chosen))
+    def averages(gain: np.ndarray) -> tuple[float, float]:
+        return gain.mean(), gain[treated].mean()
 
-    everybody, of_treated = averages(react)
-    seen = trial["outcome"].to_numpy() + (GAIN * react - run.effect) * treated
-    border = (
-        "Other customers react here. Either those of just the median age were counted (they are "
-        "not older), or the mean was taken for the median."
-    )
+    gain = gains(float(np.median(age)))
+    react = gain > 0
+    everybody, of_treated = averages(gain)
+    of_their_own = gains(float(np.median(age[treated])))[treated].mean()
+    seen = trial["outcome"].to_numpy() + (gain - run.effect) * treated
     middle = statistics.median(age.tolist())
-    older = [(years > middle, arm) for years, arm in zip(age, treated, strict=True)]
+    years = [(max(a - middle, 0.0), arm) for a, arm in zip(age.tolist(), treated, strict=True)]
     return Exercise(
         right=(everybody, of_treated),
         also=(
-            GAIN * sum(reacts for reacts, _ in older) / len(older),
-            GAIN * sum(reacts and arm for reacts, arm in older) / sum(arm for _, arm in older),
+            GAIN * sum(extra for extra, _ in years) / len(years),
+            GAIN * sum(extra for extra, arm in years if arm) / sum(arm for _, arm in years),
         ),
         because=f"{react.sum():,} of {words.count(n, 'customer')} react, and "
         f"{react[treated].sum():,} of the {n_t:,} treated. The experiment asks about the first "
@@ -208,33 +233,39 @@ def some_react(run: SimpleNamespace) -> Exercise:
                 "Both numbers are there. First the whole cluster, then the treated.",
             ),
             "only those who react": (
-                (GAIN, GAIN),
+                (gain[react].mean(), gain[react & treated].mean())
+                if (react & treated).any()
+                else (math.nan, math.nan),
                 "That is the effect on those who react. The others are customers, too: their "
                 "effect of 0 counts in the mean.",
             ),
-            "half of everybody": (
-                (GAIN / 2, GAIN / 2),
-                "Half of the points, as if exactly half reacted, in the cluster and among the "
-                "treated. The customers of just the median age do not react, and the coin need not "
-                "split the others evenly.",
+            "the median of the treated": (
+                (everybody, of_their_own),
+                "For the second number the median age was taken among the treated only. Who reacts "
+                "does not depend on the coin: take the median of the cluster.",
             ),
-            "median age included": (averages(age >= np.median(age)), border),
-            "mean for median": (averages(age > age.mean()), border),
-            "those of median age left out altogether": (
-                averages_among(age != np.median(age)),
-                "The customers of just the median age were left out. They are in the cluster, with "
-                "an effect of 0.",
+            "years below count as losses": (
+                averages(GAIN * (age - np.median(age))),
+                "Here younger customers lose. They have no effect: 0, not less.",
+            ),
+            "mean for median": (
+                averages(gains(age.mean())),
+                "These years were counted from the mean age. Take the median.",
+            ),
+            "years, not points": (
+                averages(2 * gain),
+                "These are years. Each of them is worth half a point.",
             ),
             "median of all customers": (
-                averages(age > clustered["Age"].median()),
+                averages(gains(clustered["Age"].median())),
                 "This is the median age of all customers. Take that of the cluster.",
             ),
             "controls for treated": (
-                (everybody, GAIN * react[~treated].mean()),
+                (everybody, gain[~treated].mean()),
                 "The second number is about the controls.",
             ),
             "wrong number below the line": (
-                (everybody, GAIN * react[treated].sum() / n),
+                (everybody, gain[treated].sum() / n),
                 "The second sum is right. It is a mean over the treated: divide by *their* number.",
             ),
             "what the experiment shows": (
@@ -242,20 +273,16 @@ def some_react(run: SimpleNamespace) -> Exercise:
                 "The second number is what the experiment shows, with the luck of the draw in it. "
                 "The true effect compares two futures of the same customers.",
             ),
-            "the planted effect": (
-                averages(react, run.effect),
-                "This uses the effect that the run plants. In the question it is 10 points.",
-            ),
             "a share": (
                 (react.mean(), react[treated].mean()),
                 "These are the shares that react. How many points do they make on average?",
             ),
         },
         hints=(
-            "Give each customer an effect first, 10 or 0. An average effect is the mean of that "
-            "column, over the customers in question.",
-            '`10 * (target["Age"] > target["Age"].median())` is that column. `treated` picks the '
-            "treated out of it.",
+            "Give each customer an effect first: half of the years above the median age, or 0. An "
+            "average effect is the mean of that column, over the customers in question.",
+            '`0.5 * (target["Age"] - target["Age"].median()).clip(lower=0)` is that column. '
+            "`treated` picks the treated out of it.",
         ),
     )
 

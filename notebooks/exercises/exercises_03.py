@@ -17,6 +17,11 @@ KNOBS = {
     "worth": 1.0,
     "seed": 42,
 }
+PREDICTIONS = {
+    "03-p-value": "from 0 to 1",
+    "03-false-alarms": "of 100 runs",
+    "03-clear-gains": "clusters",
+}
 
 
 def arms_of(run: SimpleNamespace, column: str) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,10 @@ KNOBS = {
     "worth": 1.0,
     "seed": 42,
 }
+PREDICTIONS = {
+    "04-width": "per cent of the t interval's width",
+    "04-coverage": "of 100 experiments",
+}
 
 
 def clusters_of(run: SimpleNamespace) -> pd.DataFrame:

@@ -19,6 +19,10 @@ KNOBS = {
     "customers_per_week": 10,
     "seed": 42,
 }
+PREDICTIONS = {
+    "05-power": "of 100 experiments",
+    "05-exaggeration": "times the true effect",
+}
 NOISE = 5.0
 
 
@@ -81,6 +85,11 @@ def ninety(run: SimpleNamespace) -> Exercise:
                 "That is for the planted effect. A plan is made for the smallest lift worth "
                 "having.",
             ),
+            "the smallest effect that can be found": (
+                total(power.minimum_detectable_effect(len(baseline) / 2, sd)),
+                "That is the plan for the smallest effect that today's customers can find. This "
+                "one is for the smallest lift *worth having*.",
+            ),
             "the noise left out": (
                 total(spread=customers),
                 "That is the spread of the baseline scores alone. Outcomes have noise as well: "
@@ -135,6 +144,10 @@ def unequal(run: SimpleNamespace) -> Exercise:
             "upside down": (
                 n / price,
                 "Fewer than before? Uneven arms cost precision; the ratio stands upside down.",
+            ),
+            "doubled": (
+                2 * n * price,
+                "Both arms were in it already, and then doubled again.",
             ),
             "per arm": (
                 n * price / 2,

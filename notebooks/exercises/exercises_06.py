@@ -24,6 +24,12 @@ KNOBS = {
     "effect": 3.0,
     "seed": 42,
 }
+PREDICTIONS = {
+    "06-any-alarm": "of 100 experiments",
+    "06-difference-p": "from 0 to 1",
+    "06-winner": "percentage points above the truth, or units of your outcome",
+    "06-envelope": "",
+}
 
 
 def log_of(run: SimpleNamespace) -> pd.DataFrame:

@@ -28,6 +28,13 @@ KNOBS = {
     "worth": 1.0,
     "seed": 42,
 }
+PREDICTIONS = {
+    "07-shrink": "1: as wide as before, 2: half as wide",
+    "07-clear-gains": "clusters",
+    "07-agree-plain": "of 100 worlds",
+    "07-agree-adjusted": "of 100 worlds",
+    "07-blocked": "per cent; 100: as wide as by block",
+}
 SCORE = experiment.OUTCOME
 
 

@@ -20,6 +20,12 @@ KNOBS = {
     "customers_per_week": 10,
     "seed": 42,
 }
+PREDICTIONS = {
+    "08-fifty-looks": "of 100 tests",
+    "08-planned-customers": "O'Brien-Fleming, for every 100 with one look",
+    "08-always-customers": "always valid, for every 100 with one look",
+    "08-twice-as-often": "per cent",
+}
 USUAL = stats.norm.ppf(0.975)
 nodes_of = cache(np.polynomial.legendre.leggauss)
 

@@ -17,6 +17,11 @@ KNOBS = {
     "target_cluster": 1,
     "seed": 42,
 }
+PREDICTIONS = {
+    "09-class-luck": "of 100 worlds",
+    "09-gap-p": "from 0 to 1",
+    "09-ads": "per cent of the usual standard error",
+}
 COLUMNS = {
     "sch": "school",
     "tch": "teacher",

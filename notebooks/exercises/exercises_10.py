@@ -17,6 +17,11 @@ KNOBS = {
     "extras": False,
     "seed": 42,
 }
+PREDICTIONS = {
+    "10-same-salt": "of 100 treated in spring, when summer forgot to change the salt",
+    "10-own-salts": "of 100 treated in spring, when each has its own",
+    "10-numbers": "numbers, for all arms of all segments together",
+}
 USERS = range(30_000)
 
 
