@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import CONTROL, InputError, segments, shown
+from helpers import CONTROL, InputError, segments, shown, words
 
 FOLDER = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = ("CustomerID", "Gender", "Age", "Annual Income (k$)", "Spending Score (1-100)")
@@ -143,10 +143,9 @@ def _check_segments(column: pd.Series, path: Path) -> None:
     different = column.nunique()
     if 2 <= different <= MOST_SEGMENTS:
         return
-    values = "value" if different == 1 else "values"
     advice = ", or cut this one into bands" if different > 1 else ""
     raise InputError(
-        f"{shown(path.name)}, column {shown(column.name)}: {different} different {values}; "
+        f"{shown(path.name)}, column {shown(column.name)}: {words.count(different, 'value')}; "
         f"segments can be 2 to {MOST_SEGMENTS}. Please choose another column{advice}."
     )
 

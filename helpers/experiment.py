@@ -49,9 +49,9 @@ def simulate_experiment(
     counts = {arm: int((group == arm).sum()) for arm in ARMS}
     if min(counts.values()) < 2:
         raise InputError(
-            f"is {target_cluster}, a cluster too small to test: {counts['control']} of its "
-            f"{len(rows)} customers fell to control, {counts['treatment']} to treatment, and each "
-            "arm needs at least two.\nChoose another cluster, fewer clusters, or another seed.",
+            f"is {target_cluster}, too small to test: {counts['control']} of {len(rows)} fell to "
+            f"control, {counts['treatment']} to treatment, and each arm needs at least two.\n"
+            "Choose another cluster, fewer clusters, or another seed.",
             "target_cluster",
         )
     outcome = scores + noise + effect * (group == "treatment")

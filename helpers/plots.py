@@ -73,22 +73,22 @@ def show(figure: Figure, alt: str, says: str = "") -> None:
 
 
 def intervals(table: pd.DataFrame, title: str, xlabel: str, marks: Marks = None) -> None:
-    """Show dots and their intervals, one a row; filled where the interval leaves out zero.
+    """Show dots and their intervals, one a row; grey and hollow where the interval holds zero.
 
     table: low, estimate and high, and a note to write at the right if there is one; its index
     names the rows.
     """
     figure, (ax,) = _axes(title, 1.3 + 0.36 * len(table), xlabel, marks)
     y = np.arange(len(table))[::-1]
-    out = _leaves_out(table["low"], table["high"], 0)
-    ax.hlines(y, table["low"], table["high"], color=BLUE)
+    out = _leaves_out(table["low"], table["high"], 0) & (table["low"] < table["high"]).to_numpy()
+    zero = f"; {out.sum()} leave out zero" if "zero" in (marks or {}) else ""
+    ax.hlines(y, table["low"], table["high"], color=np.where(out | (not zero), BLUE, FAINT))
     ax.plot(table["estimate"], y, "o", color=BLUE, markerfacecolor="white")
     ax.plot(table["estimate"][out], y[out], "o", color=BLUE)
     ax.set_yticks(y, table.index.astype(str))
     ax.set_ylim(-0.6, len(table) - 0.4)
     for place, note in zip(y, table.get("note", []), strict=False):
         _write(ax, 1, place, f" {note}", transform=ax.get_yaxis_transform(), va="center")
-    zero = f"; {out.sum()} leave out zero" if "zero" in (marks or {}) else ""
     show(figure, f"{title}. Intervals over {xlabel}, one a row ({len(table)}){zero}.")
 
 
@@ -101,8 +101,7 @@ def hundred(runs: pd.DataFrame, truth: float) -> None:
     out = _leaves_out(some["ci_low"], some["ci_high"], 0)
     missed = _leaves_out(some["ci_low"], some["ci_high"], truth)
     title = f"{(~missed).sum()} of {len(some)} hold the truth; {out.sum()} leave out zero"
-    marks = {"zero": 0.0, f"truth {words.given(truth, sign=True)}": truth}
-    figure, (ax,) = _axes(title, 4.6, "lift, points", marks)
+    figure, (ax,) = _axes(title, 4.6, "lift, points", {"zero": 0.0, "truth": truth})
     y = np.arange(len(some))
     ax.hlines(y, some["ci_low"], some["ci_high"], color=np.where(out, BLUE, FAINT), linewidth=1.4)
     for chosen, marker, colour in ((~out, ".", FAINT), (out, ".", BLUE), (missed, "X", WRONG)):
@@ -112,31 +111,39 @@ def hundred(runs: pd.DataFrame, truth: float) -> None:
     show(figure, f"{title}. Horizontal lines sorted by lift, one an experiment. {says}", says)
 
 
-def landing(
-    piles: Piles, title: str, xlabel: str, cut: Cut = np.inf, tail: str = WRONG, marks: Marks = None
-) -> None:
+def landing(piles: Piles, title: str, xlabel: str, cut: Cut = np.inf, marks: Marks = None) -> None:
     """Show where many draws land: a histogram a row, one under another, on one axis.
 
-    cut: beyond it, on either side, draws have the colour `tail`, and their share is written; one
-    for all rows, or one for each.
+    cut: beyond it, on either side, draws are dark red, and their share is written; one for all
+    rows, or one for each.
     """
+    piles = {name: np.asarray(values)[np.isfinite(values)] for name, values in piles.items()}
     figure, axes = _axes(title, 1.3 + 0.9 * len(piles), xlabel, marks, rows=len(piles))
-    ends = np.nanquantile(np.concatenate(list(piles.values())), [0.0005, 0.9995])
+    ends = np.quantile(np.concatenate(list(piles.values())), [0.0005, 0.9995])
     told = []
     for ax, (name, values) in zip(axes, piles.items(), strict=True):
         limit = cut[name] if isinstance(cut, Mapping) else cut
-        edges = np.unique([*np.linspace(ends[0], ends[1], 61), *np.clip([-limit, limit], *ends)])
-        _, _, bars = ax.hist(np.clip(values, *ends), edges, density=True, color=FAINT)
-        for bar, left, right in zip(bars, edges[:-1], edges[1:], strict=True):
-            if right <= -limit or left >= limit:
-                bar.set_color(tail)
+        far, edges = np.abs(values) >= limit, _edges(values, ends, limit)
+        parts = [np.clip(values[chosen], edges[0], edges[-1]) for chosen in (~far, far)]
+        ax.hist(parts, edges, density=True, stacked=True, color=[FAINT, WRONG])
         if np.isfinite(limit):
-            told.append(words.percent(np.mean(np.abs(values) >= limit)))
-            _write(ax, 1, 0.6, told[-1], tail, transform=ax.transAxes, ha="right")
+            told.append(words.percent(far.mean()))
+            _write(ax, 1, 0.6, told[-1], WRONG, transform=ax.transAxes, ha="right")
         ax.set_yticks([])
         ax.set_ylabel(name, rotation=0, ha="right", va="center")
     beyond = f" Coloured beyond the cut: {', '.join(told)}." if told else ""
     show(figure, f"{title}. One histogram a row ({len(piles)}) over {xlabel}.{beyond}")
+
+
+def _edges(values: np.ndarray, ends: np.ndarray, limit: float) -> np.ndarray:
+    """Of some 60 bars: whole steps wide where values come in steps, else one ends at the limit."""
+    values = values[(values >= ends[0]) & (values <= ends[1])]
+    low, high = values.min(), values.max()
+    width, step = (high - low) / 60, np.diff(np.unique(values)).min(initial=high - low)
+    if step > width / 8:
+        width = step * np.ceil(width / step)
+        return np.arange(low - step / 2, high + width, width)
+    return np.unique([*np.linspace(low, high, 61), *np.clip([-limit, limit], low, high)])
 
 
 def strips(worlds: Mapping[str, pd.DataFrame], truth: float, title: str) -> None:
@@ -144,15 +151,16 @@ def strips(worlds: Mapping[str, pd.DataFrame], truth: float, title: str) -> None
 
     worlds: by the row's name, lift and p_value of each experiment, as from `inference.welch_many`.
     """
-    marks = {f"truth {words.given(truth, sign=True)}": truth}
-    figure, (ax,) = _axes(title, 1.3 + 0.6 * len(worlds), "estimated lift, points", marks)
+    figure, (ax,) = _axes(
+        title, 1.3 + 0.6 * len(worlds), "estimated lift, points", {"zero": 0.0, "truth": truth}
+    )
     told = []
-    for row, runs in enumerate(worlds.values()):
+    for row, runs in enumerate(map(pd.DataFrame.dropna, worlds.values())):
         clear = (runs["p_value"] < 0.05).to_numpy()
         y = row + np.random.default_rng(1).uniform(-0.33, 0.33, len(runs))
         ax.plot(runs["lift"][~clear], y[~clear], ".", color=FAINT, markersize=3)
         ax.plot(runs["lift"][clear], y[clear], "d", color=BLUE, markersize=4)
-        told.append(f"{words.percent(clear.mean(), 0)} significant")
+        told.append(f"{words.percent(clear.mean(), 0)} significant" if len(runs) else "no test")
         _write(ax, 1, row, told[-1], BLUE, transform=ax.get_yaxis_transform(), va="center")
     ax.set_yticks(range(len(worlds)), list(worlds))
     ax.invert_yaxis()
@@ -183,27 +191,28 @@ def curves(
     if level is not None:
         ax.axhline(level[1], color=INK, linestyle=":", linewidth=1.2)
         _write(ax, 0, level[1], f" {level[0]}", transform=ax.get_yaxis_transform(), va="bottom")
-    ax.set_ylabel(ylabel)
-    ax.set_xscale("log" if log else "linear")
+    ax.set(ylabel=ylabel, xscale="log" if log else "linear")
     ax.xaxis.set_major_formatter("{x:,.4g}")
     ax.xaxis.set_minor_formatter("")
-    lines = words.count(len(table.columns), "line")
-    show(figure, f"{title}. {lines} over {table.index.name}; up goes {ylabel}.")
+    show(
+        figure,
+        f"{title}. Named lines ({len(table.columns)}) over {table.index.name}; up: {ylabel}.",
+    )
 
 
-def _axes(
-    title: str, height: float, xlabel: str, marks: Marks, rows: int = 1
-) -> tuple[Figure, np.ndarray]:
+def _axes(title: str, height: float, xlabel: str, marks: Marks, rows: int = 1) -> Any:
     """A figure with its finding as title, and its rows, with the marks as vertical lines."""
     figure, axes = plt.subplots(rows, sharex=True, squeeze=False, figsize=(6.4, height))
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     axes[-1, 0].set_xlabel(xlabel)
-    places, top = sorted((marks or {}).values()), axes[0, 0].get_xaxis_transform()
-    for name, x in (marks or {}).items():
+    marks, top = marks or {}, axes[0, 0].get_xaxis_transform()
+    order = sorted(marks, key=lambda name: marks[name])
+    for name, x in marks.items():
         colour, style = LINES.get(name.split()[0], (INK, ":"))
         for ax in axes[:, 0]:
             ax.axvline(x, color=colour, linestyle=style, linewidth=1.2)
-        side = {places[0]: "right", places[-1]: "left"}.get(x, "center")
+        side = {order[0]: "right", order[-1]: "left"}.get(name, "center")
+        name += f" {words.given(x, sign=True)}" if name == "truth" else ""
         _write(axes[0, 0], x, 1.01, f" {name} ", colour, transform=top, ha=side, va="bottom")
     return figure, axes[:, 0]
 

@@ -81,9 +81,7 @@ def _in_sds(effect: float, sd: float) -> float:
     if not (is_number(sd) and sd > 0):
         raise InputError(f"is {sd}; give the spread inside an arm, a number above 0.", "sd")
     if not is_number(effect):
-        raise InputError(
-            f"is {effect}; give a number in the unit of the outcome, such as 3.0.", "effect"
-        )
+        raise InputError(f"is {effect}; give a number, such as 3.0.", "effect")
     size = abs(float(effect)) / float(sd)
     if size and not 1 / APART < size < APART:
         raise InputError(f"is {effect} and sd is {sd}; check their units.", "effect")

@@ -23,9 +23,7 @@ def read_log(connection: ibis.BaseBackend, path: str | Path) -> ibis.Table:
 
     Raises InputError where there is no such file, or one that is no Parquet or was cut short.
     """
-    files = glob.escape(str(path))
-    if Path(path).is_dir():
-        files += "/**/*.parquet"
+    files = glob.escape(str(path)) + ("/**/*.parquet" if Path(path).is_dir() else "")
     try:  # the first call reads the end of every file
         connection.con.execute("SELECT count(*) FROM parquet_file_metadata(?)", [files]).fetchall()
         return connection.read_parquet(files, union_by_name=True)

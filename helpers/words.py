@@ -73,8 +73,7 @@ def p_value(p: float) -> str:
     """The p-value with four digits, as "p = 0.2993" or "p < 0.0001"; never rounded onto 0.05."""
     if p < 0.00005:
         return "p < 0.0001"
-    digits = digits_apart((p,), (0.05,), least=4)
-    return f"p = {number(p, digits)}"
+    return f"p = {number(p, digits_apart((p,), (0.05,), least=4))}"
 
 
 def digits_apart(values: tuple[float, ...], borders: tuple[float, ...], least: int = 2) -> int:

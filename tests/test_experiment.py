@@ -152,8 +152,8 @@ BAD_CALLS = {
     "target: none": (simulate(math.nan), "is nan, but", "0, 1, 2, 3"),
     "target: too small": (
         one_each(),
-        "target_cluster is 1, a cluster too small",
-        "1 of its 2 customers",
+        "target_cluster is 1, too small",
+        "1 of 2 fell to",
         "two",
         "another cluster",
     ),

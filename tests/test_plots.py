@@ -131,6 +131,9 @@ def test_intervals_are_filled_where_they_leave_out_zero(drawn):
     figure, alt, _ = drawn(plots.intervals, ROWS.assign(note=list("xyz")), "Three", "points", marks)
     guard_words(figure, alt)
     (ax,) = figure.axes
+    (lines,) = ax.collections
+    greys = [to_hex(colour) == plots.FAINT.lower() for colour in lines.get_colors()]
+    assert greys == [True, False, False]
     filled = [dots.get_ydata().tolist() for dots in ax.lines if dots.get_marker() == "o"]
     assert filled == [[2, 1, 0], [1, 0]]
     assert "one a row (3)" in alt and "2 leave out zero" in alt
@@ -188,25 +191,58 @@ def test_tails_are_coloured_from_the_limit_on(drawn):
         guard_tails(lambda d, title, x, cut: plots.landing(d, title, x, cut + 0.02), drawn)
 
 
+def guard_steps(edges):
+    """Values that come in steps have bars of as many steps each: a comb would be of the bars."""
+    rng = np.random.default_rng(8)
+    for values in (
+        rng.binomial(41, 0.5, 5000),
+        rng.binomial(385, 0.1, 1000) / 385,
+        rng.integers(18, 76, 900),
+    ):
+        steps = np.diff(np.unique(values)).min()
+        some = np.asarray(values, dtype=float)
+        widths = np.diff(edges(some, np.quantile(some, [0.01, 0.99]) + 1e-4, 1.0))
+        assert np.allclose(widths, widths[0]) and np.isclose(widths[0] / steps % 1, [0, 1]).any()
+
+
+def test_a_histogram_of_steps_has_no_comb():
+    guard_steps(plots._edges)
+    caught(guard_steps, lambda values, ends, limit: np.linspace(*ends, 61))
+
+
 def test_each_row_may_have_its_own_limit(drawn):
     piles = {"one": DRAWS, "other": DRAWS / 2}
     limits = {"one": 1.0, "other": 0.5}
-    figure, alt, _ = drawn(plots.landing, piles, "Two piles", "t", limits, plots.BLUE, {"zero": 0})
+    figure, alt, _ = drawn(plots.landing, piles, "Two piles", "t", limits, {"zero": 0})
     shares = [text for text in written(figure) if text.endswith(" %")]
     assert len(shares) == 2 and len(set(shares)) == 1
     assert "(2)" in alt and all(share in alt for share in shares)
+    some = {"list": [0.5, np.nan, 1.0, 2.0, -3.0]}
+    figure, alt, _ = drawn(plots.landing, some, "What is not there does not count", "t", 1.0)
+    assert "75.0 %" in written(figure)
     figure, alt, _ = drawn(plots.landing, piles, "Two piles", "t")
     assert not [text for text in written(figure) if text.endswith(" %")] and "beyond" not in alt
 
 
 def test_strips_say_the_share_of_each_row(drawn):
     runs = pd.DataFrame({"lift": [-4.0, 1, 2, 3], "p_value": [0.01, 0.5, 0.5, np.nan]})
-    worlds = {"first": runs, "last": runs.assign(p_value=0.05)}
+    worlds = {"first": runs, "last": runs.assign(p_value=0.05), "none": runs * np.nan}
     figure, alt, _ = drawn(plots.strips, worlds, -3.0, "Two rows")
     guard_words(figure, alt)
-    assert {"25 % significant", "0 % significant", "truth -3.00"} <= set(written(figure))
-    dots = {(line.get_marker(), len(line.get_xdata())) for line in figure.axes[0].lines[1:]}
-    assert dots == {(".", 3), ("d", 1), (".", 4), ("d", 0)}
+    assert {"33 % significant", "0 % significant", "no test"} <= set(written(figure))
+    dots = {(line.get_marker(), len(line.get_xdata())) for line in figure.axes[0].lines[2:]}
+    assert dots == {(".", 2), ("d", 1), (".", 4), ("d", 0), (".", 0)}
+    assert {"zero", "truth -3.00"} <= set(written(figure))
+
+
+def test_marks_at_one_place_do_not_write_over_each_other(drawn):
+    """With an effect of zero the truth is zero; a single dot is no interval."""
+    dot = pd.DataFrame(3.0, ["a"], ["low", "estimate", "high"])
+    figure, alt, _ = drawn(plots.intervals, dot, "A dot", "points", {"zero": 0.0, "truth": 0.0})
+    texts = [text for text in figure.axes[0].texts if text.get_text().strip()]
+    left, right = (text.get_window_extent() for text in texts)
+    assert left.x1 <= right.x0 + 1
+    assert "0 leave out zero" in alt
 
 
 @pytest.mark.parametrize("log", [True, False])

@@ -448,7 +448,7 @@ BAD_COMMANDS = {
     "too many segments": (
         [*LOG, "--segment", "number", "--outcome", "y"],
         "column number",
-        "different values",
+        "values; segments",
     ),
     "seed": ([*GOOD, "--seed", "-1"], "--seed is -1"),
     "inside the course": ([*GOOD, "--out", "course/notebooks"], "inside the course"),

@@ -3,10 +3,11 @@
 The README and book/part_one.md show what the notebooks show, to the pixel.
 """
 
+import sys
 from base64 import b64decode
 
 from helpers import InputError
-from tools import notebooks
+from tools import command, notebooks
 
 # Where a picture goes, and the notebook and cell that it comes from.
 PICTURES = {
@@ -29,13 +30,25 @@ def stored(number: str, cell_id: str) -> bytes:
     raise InputError(f"{path.name} has no picture in cell {cell_id}. Store it, or name another.")
 
 
-def copy() -> None:
+def copy() -> int:
     """Write each picture to its place."""
     for place, source in PICTURES.items():
         path = notebooks.ROOT / place
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(stored(*source))
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line: 0 when all went well, else as `command.run` says."""
+    parser = command.Parser("python -m tools.pictures", __doc__)
+
+    def work() -> int:
+        parser.parse_args(arguments)
+        return copy()
+
+    return command.run("tools.pictures", work, when_stopped="some pictures may be new")
 
 
 if __name__ == "__main__":
-    copy()
+    sys.exit(main())

@@ -161,25 +161,28 @@ def relative(run: SimpleNamespace) -> Exercise:
     control, treatment = (arm.mean() for arm in arms_of(run, "outcome"))
     lift = treatment - control
     return Exercise(
-        right=100 * (control - treatment) / treatment,
-        also=100 * (1 / (1 + lift / control) - 1),
+        right=100 * (control - treatment) / abs(treatment),
+        also=100 * math.copysign(control / treatment - 1, control - treatment),
         because="The same distance in points, but another base: per cent of the treatment mean. "
         "That is why a rise of 25 % is undone by a fall of 20 %. Always say per cent *of what*.",
         wrong={
             "the same per cent backwards": (
-                -100 * lift / control,
+                -100 * lift / abs(control),
                 "Per cents do not turn round by changing the sign: the base is now the treatment "
                 "mean.",
             ),
             "arms not swapped": (
-                100 * lift / control,
+                100 * lift / abs(control),
                 "That is the relative lift again, treatment against control.",
             ),
             "right base, wrong sign": (
-                100 * lift / treatment,
+                100 * lift / abs(treatment),
                 "The base is right. Who is now compared with whom? Control minus treatment.",
             ),
-            "a share": ((control - treatment) / treatment, "That is a share. Per cent: times 100."),
+            "a share": (
+                (control - treatment) / abs(treatment),
+                "That is a share. Per cent: times 100.",
+            ),
             "points": (
                 control - treatment,
                 "These are points. Divide by the mean that it is compared with.",

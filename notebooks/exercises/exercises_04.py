@@ -65,6 +65,10 @@ def basic(run: SimpleNamespace) -> Exercise:
                 (low, high),
                 "The right cut, not yet mirrored: that is the percentile interval.",
             ),
+            "the percentile interval of the table": (
+                (wide_low, wide_high),
+                "That is the percentile interval for 95 %. Cut elsewhere, then mirror.",
+            ),
             "ends in the wrong order": (
                 (2 * lift - low, 2 * lift - high),
                 "The right two numbers, in the wrong order. In a mirror left and right change "
