@@ -104,7 +104,7 @@ def hundred(runs: pd.DataFrame, truth: float) -> None:
     figure, (ax,) = _axes(title, 4.6, "lift, points", {"zero": 0.0, "truth": truth})
     y = np.arange(len(some))
     ax.hlines(y, some["ci_low"], some["ci_high"], color=np.where(out, BLUE, FAINT), linewidth=1.4)
-    for chosen, marker, colour in ((~out, ".", FAINT), (out, ".", BLUE), (missed, "X", WRONG)):
+    for chosen, marker, colour in ((~out, ".", FAINT), (out, ".", BLUE), (missed, "x", WRONG)):
         ax.plot(some["lift"][chosen], y[chosen], marker, color=colour)
     ax.set(yticks=[], ylim=(-2, len(some) + 1))
     says = "Blue: the interval leaves out zero. A cross: it misses the truth."

@@ -163,7 +163,7 @@ def test_a_hundred_intervals_are_counted(drawn, n):
     assert figure.get_suptitle() == title
     guard_words(figure, alt)
     assert says in alt
-    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "X"]
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
     assert sum(len(line.get_xdata()) for line in crosses) == missed
     (lines,) = figure.axes[0].collections
     assert sum(to_hex(colour) == plots.BLUE.lower() for colour in lines.get_colors()) == out
