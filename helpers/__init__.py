@@ -59,7 +59,7 @@ def is_number(value: Any, whole: bool = False) -> bool:
     kinds: tuple = (numbers.Integral,) if whole else (numbers.Integral, float, np.floating)
     if not isinstance(value, kinds) or isinstance(value, bool):
         return False
-    return bool(abs(value) < 1e300)  # no inf, no nan
+    return abs((int if isinstance(value, numbers.Integral) else float)(value)) < 1e300
 
 
 def is_count(value: Any) -> bool:

@@ -70,10 +70,10 @@ def count(n: float, noun: str, plural: str | None = None) -> str:
 
 
 def p_value(p: float) -> str:
-    """The p-value with four digits, as "p = 0.2993" or "p < 0.0001"; never rounded onto 0.05."""
+    """The p-value with four digits, "p = 0.2993" or "p < 0.0001"; never rounded onto a limit."""
     if p < 0.00005:
         return "p < 0.0001"
-    return f"p = {number(p, digits_apart((p,), (0.05,), least=4))}"
+    return f"p = {number(p, digits_apart((p,), (0.001, 0.05), least=4))}"
 
 
 def digits_apart(values: tuple[float, ...], borders: tuple[float, ...], least: int = 2) -> int:
