@@ -596,6 +596,18 @@ def test_what_lies_within_the_tolerance_is_right():
         assert exercises.judge("07-pool-two", answer, {})[0] is not True
 
 
+def test_a_small_p_is_not_met_by_nothing():
+    """02-other-plan: zero passes for no p, however small; three digits after the zeros do."""
+    small = 0
+    for seed in range(1, 31):
+        right = solve("02-other-plan", {"seed": seed}).right
+        small += right < 0.00051
+        assert exercises.judge("02-other-plan", 0, {"seed": seed})[0] is not True
+        rounded = float(f"{right:.3g}")
+        assert exercises.judge("02-other-plan", rounded, {"seed": seed})[0] is True
+    assert small
+
+
 def test_a_run_without_an_answer_is_told(shown):
     checks.check("03-welch-se", 1.0, {"target_cluster": 17})
     assert said(shown).startswith(

@@ -100,6 +100,15 @@ def test_where_there_is_no_interval_there_were_too_few():
     assert words.p_value(math.nan) == "p = undefined"
 
 
+@pytest.mark.parametrize("limit", [0.05, 0.001])
+def test_a_p_value_is_not_rounded_onto_a_limit(limit):
+    """The pages compare p with both, the ratio check with 0.001."""
+    for p in (limit - 4e-5, limit + 4e-5, limit - 3e-7, limit + 3e-7):
+        shown = float(words.p_value(p).removeprefix("p = "))
+        assert (shown < limit, shown > limit) == (p < limit, p > limit)
+    assert float(words.p_value(limit).removeprefix("p = ")) == limit
+
+
 def test_verdict_states_what_was_seen():
     sentence = verdict(result(-2.9, 10.33, p_value=0.29934), unit="k$")
     assert sentence.startswith(
