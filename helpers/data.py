@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import CONTROL, InputError, segments, shown, words
+from helpers import CONTROL, InputError, segments, shown, users, words
 
 FOLDER = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = ("CustomerID", "Gender", "Age", "Annual Income (k$)", "Spending Score (1-100)")
@@ -58,38 +58,41 @@ def load_log(
     outcome: str = "converted",
     group: str = "group",
     control: str = "control",
+    user: str | None = None,
 ) -> pd.DataFrame:
     """Read an experiment log (CSV, utf-8, a header line) and return it checked, one row per user.
 
     path: the file; None reads the course's own `data/ab_test_data.csv`. segment, outcome, group:
-    names of columns; control: the value of `group` that is not treated. Arms come back as text,
+    names of columns; control: the value of `group` that is not treated. user: the column that names
+    users, whose outcomes are added up; "none" where every row is a user; None where no id repeats
+    (see `users.one_row_each`). attrs["rows"] is the number of rows read. Arms come back as text,
     segments as an ordered category; the segment "age_band" is cut from `age` (years) if the file
     has no such column.
     Raises InputError for a file that cannot be read, columns that are missing or used twice,
     blanks, an outcome that is no number, more or fewer than two arms, names of arms or segments
     that are too long or have control characters, a segment column with one value or a running
-    number, and a `user_id` that repeats.
+    number, and users that `users.one_row_each` refuses.
     """
     path = FOLDER / "ab_test_data.csv" if path is None else Path(path)
     roles = (segment, outcome, group)
-    table = _read_csv(path, (*roles, "age", "user_id"), as_text=(segment, group))
+    ids = [] if user in (None, users.EVERY_ROW) else [str(user)]
+    table = _read_csv(path, [*roles, "age", *ids, *users.USUAL], (segment, group, *ids))
     cut_by_age = segment == "age_band" and "age_band" not in table and "age" in table
-    _require(roles[1:] if cut_by_age else roles, table, path)
+    _require([*(roles[1:] if cut_by_age else roles), *ids], table, path)
     if cut_by_age:
         _refuse_blanks(["age"], table, path)
         table["age_band"] = segments.age_band(_numbers("age", table, path, RANGES["Age"]))
     _check_roles(roles)
-    _refuse_blanks(roles, table, path)
-    if "user_id" in table:
-        _refuse_blanks(["user_id"], table, path)
-        _refuse_repeats("user_id", table, path, "add up a user's rows, so that one is left")
+    if user is None:
+        ids = [name for name in users.id_columns(table) if name not in roles]
+    _refuse_blanks([*roles, *ids], table, path)
     table[outcome] = _outcomes(outcome, table, path)
     table[group] = _labels(group, table, path)
     check_arms(table[group].unique(), str(control), f"column {shown(group)} of {shown(path.name)}")
     if not cut_by_age:
         table[segment] = _in_order(_labels(segment, table, path))
     _check_segments(table[segment], path)
-    return table
+    return users.one_row_each(table, user, roles, shown(path.name))
 
 
 def check_log(log: pd.DataFrame, segment: str, outcome: str, group: str, control: object) -> None:

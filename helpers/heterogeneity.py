@@ -2,18 +2,19 @@
 
 import math
 from dataclasses import asdict, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import optimize, stats
 
 from helpers import (
     InputError,
     as_numbers,
     check_share,
     check_spread,
+    coins,
     data,
     experiment,
     power,
@@ -24,6 +25,8 @@ from helpers.inference import compare_means, compare_rates
 
 BLANK = {field.name: math.nan for field in fields(Comparison)}
 NOT_TESTABLE = "not testable"
+EVERYONE = "all users"
+RATIO_ALARM = 0.001
 
 
 class Pooled(NamedTuple):
@@ -106,43 +109,85 @@ def decide(
     control: object = "control",
     control_share: float = 0.5,
     worth: float | None = None,
+    seed: int = 42,
 ) -> pd.DataFrame:
-    """What to do in each segment: `compare_segments`, with the columns decision and users_needed.
+    """What to do with all users (first row) and in each segment, by intervals that were tested.
 
-    The intervals hold together: 95 % for all segments that can be tested (Bonferroni). decision is
-    that of `words.decision`, or "not testable". worth: see `smallest_worth`. users_needed: where
-    more users are to be collected, how many the segment needs in both arms for 80 % power at a
-    lift of worth and at the corrected level, with the planned share of control; else nan.
+    `compare_segments`, with the columns decision and users_needed. The interval of all users is at
+    95 %, those of the segments hold together: 95 % for all that can be tested (Bonferroni).
+    decision is that of `words.decision`, or "not testable". It is "check the ratio" in every row
+    where one of the arms' sizes does not fit control_share (p < 0.001), and "do not read" where
+    `coins.new_coins` show that the interval does not keep its promise in this log, or that luck
+    alone makes such an interval too often; what follows says why. worth: see `smallest_worth`.
+    users_needed: where more are to be collected, how many in both arms give 80 % power for a lift
+    of worth at the level of the row, with the spreads seen and the planned share; else nan.
     Raises InputError as `compare_segments` and `smallest_worth` do, and where fewer than two
     segments can be tested.
     """
 
-    def compared(confidence: float) -> pd.DataFrame:
-        return compare_segments(log, segment, outcome, group, control, confidence, control_share)
-
-    testable = _count_testable(compared(0.95))
-    rate = is_rate(log[outcome])
-    worth = smallest_worth(float(log.loc[log[group] == control, outcome].mean()), rate, worth)
-    alpha = 0.05 / testable
-    table = compared(1 - alpha)
-    table["decision"] = [
-        _decision(*ends, worth) for ends in zip(table["ci_low"], table["ci_high"], strict=True)
-    ]
-    open_ones = table["decision"] == words.COLLECT
-    spread = _spread_of_rates(table) if rate else table["sd_control"].replace(0, np.nan)
-    spread = spread.fillna(table["sd_treatment"])
-    equal_arms = [power.sample_size(worth, sd, alpha=alpha) for sd in spread[open_ones]]
-    unequal = 2 * control_share * (1 - control_share)
-    table["users_needed"] = math.nan
-    table.loc[open_ones, "users_needed"] = np.ceil(np.array(equal_arms) / unequal)
+    whole, parts = _tested(log, segment, outcome, group, control, control_share)
+    rate, alpha = is_rate(log[outcome]), 0.05 / _count_testable(parts)
+    worth = smallest_worth(float(whole["mean_control"].iloc[0]), rate, worth)
+    careful = compare_segments(log, segment, outcome, group, control, 1 - alpha, control_share)
+    table = pd.concat([whole, careful]).rename_axis(segment)
+    luck = coins.new_coins(log, segment, outcome, control_share, seed)
+    doubts = coins.doubts(luck.everyone, whole["p_value"], 0.05)
+    doubts += coins.doubts(luck.p_value, parts["p_value"], alpha)
+    users = [log[outcome], *(part for _, part in log.groupby(segment, observed=True)[outcome])]
+    rows = zip(table.itertuples(), users, doubts, strict=True)
+    table["decision"] = [_decision(*row, worth) for row in rows]
+    odd = [str(name) for name, p in table["ratio_p"].items() if p < RATIO_ALARM]
+    if odd:
+        table["decision"] = f"{words.CHECK}: {', '.join(odd)}"
+    levels = [0.05, *[alpha] * len(careful)]
+    table["users_needed"] = _users_needed(table, worth, levels, control_share, rate)
     return table
+
+
+def pool_segments(table: pd.DataFrame, rate: bool, confidence: float = 0.95) -> Pooled:
+    """The pooled lift of two or more segments of a log, and Cochran's Q.
+
+    table: from `compare_segments`, without segments that cannot be tested; rate: whether the
+    outcome is a conversion. Plain lifts, weighted by `coins.pooling_shares`; errors are those of
+    `coins.errors_at`, for rates at each end of the interval and at 0 for the test, as score
+    intervals have it. q_p_value is the chi-square's; small segments with lumpy outcomes need
+    `coins.new_coins`.
+    Sources: Mantel and Haenszel (1959), Cochran (1954); held to its level by simulation.
+    Raises InputError for fewer than two segments, or a confidence outside 0 to 1.
+    """
+    check_share("confidence", confidence, 0.95)
+    if len(table) < 2:
+        raise InputError("Pooling needs two or more segments.")
+    cells = cells_of(table)
+    shares, z = coins.pooling_shares(cells), float(stats.norm.ppf((1 + confidence) / 2))
+    lift = float(shares @ coins.lifts(cells))
+
+    def error(at: float) -> float:
+        return float(np.linalg.norm(shares * coins.errors_at(cells, at, rate)))
+
+    def end(sign: int) -> float:
+        """Where the lift is just z errors away."""
+        far = lift + sign * (2 if rate else 2 * z * error(lift))
+        return optimize.brentq(lambda at: abs(at - lift) - z * error(at), lift, far)
+
+    q, df = float(coins.cochran_q(cells, rate)), len(table) - 1
+    p, q_p = float(2 * stats.norm.sf(abs(lift) / error(0.0))), float(stats.chi2.sf(q, df))
+    return Pooled(lift, error(lift), end(-1), end(1), p, q, df, q_p)
+
+
+def cells_of(table: pd.DataFrame) -> coins.Cells:
+    """The arms of a table of `compare_segments`."""
+    spreads = table[["sd_control", "sd_treatment"]] ** 2
+    counted = table[["n_control", "n_treatment", "mean_control", "mean_treatment"]]
+    return coins.Cells(*counted.join(spreads).to_numpy(dtype=float).T)
 
 
 def pool(lift: ArrayLike, se: ArrayLike, confidence: float = 0.95) -> Pooled:
     """Inverse-variance pooled lift of two or more independent segments, and Cochran's Q.
 
-    lift, se: one value a segment, in one unit; for rates take t * se as lift, the centre that
-    belongs to se. Each lift is weighted by 1 / se^2; df of Q: segments - 1. Source: Cochran (1954).
+    lift, se: one value a segment, in one unit. Each lift is weighted by 1 / se^2, so se must not
+    depend on the luck of the lift: for the plain lifts of a log see `pool_segments`. df of Q:
+    segments - 1. Source: Cochran (1954).
     Raises InputError for fewer than two segments, blanks, or standard errors that are not above 0.
     """
     check_share("confidence", confidence, 0.95)
@@ -201,14 +246,47 @@ def _count_testable(table: pd.DataFrame) -> int:
     return testable
 
 
-def _decision(low: float, high: float, worth: float) -> str:
-    return NOT_TESTABLE if math.isnan(low) else words.decision(low, high, worth)
+def _decision(row: Any, outcome: pd.Series, doubt: str, worth: float) -> str:
+    if math.isnan(row.ci_low):
+        return NOT_TESTABLE
+    if doubt:
+        seen = coins.causes(outcome, row.n_control, row.n_treatment)
+        return f"{words.DO_NOT_READ}: {', '.join([*seen, doubt])}"
+    return words.decision(row.ci_low, row.ci_high, worth)
 
 
-def _spread_of_rates(table: pd.DataFrame) -> pd.Series:
-    """The standard deviation of the outcome, 0 or 1, in control; never 0, as in Agresti-Caffo."""
-    share = (table["mean_control"] * table["n_control"] + 1) / (table["n_control"] + 2)
-    return (share * (1 - share)) ** 0.5
+def _tested(
+    log: pd.DataFrame, segment: str, outcome: str, group: str, control: object, share: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All users as one row, and the segments, with intervals of 95 %."""
+    everyone = log.assign(**{EVERYONE: EVERYONE})
+    return (
+        compare_segments(everyone, EVERYONE, outcome, group, control, control_share=share),
+        compare_segments(log, segment, outcome, group, control, control_share=share),
+    )
+
+
+def _users_needed(
+    table: pd.DataFrame, worth: float, levels: list[float], control_share: float, rate: bool
+) -> list[float]:
+    open_ones = table["decision"] == words.COLLECT
+    variance = _variance_of_lift(table, control_share, rate)
+    return [
+        math.ceil(2 * power.sample_size(worth, v**0.5 / 2, alpha=level)) if is_open else math.nan
+        for v, level, is_open in zip(variance, levels, open_ones, strict=True)
+    ]
+
+
+def _variance_of_lift(table: pd.DataFrame, control_share: float, rate: bool) -> pd.Series:
+    """Of the difference of means, times the users in both arms; rates that are 0 are smoothed."""
+    total = pd.Series(0.0, index=table.index)
+    for arm, share in (("control", control_share), ("treatment", 1 - control_share)):
+        smoothed = 1 / (table[f"n_{arm}"] + 2)
+        variance = table[f"sd_{arm}"] ** 2
+        if rate:
+            variance = variance.where(variance > 0, smoothed * (1 - smoothed))
+        total += variance / share
+    return total
 
 
 def _checked(lift: ArrayLike, se: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -32,6 +32,7 @@ MARKERS = "osD^vPX*"
 # and what is not significant
 CONTROL, TREATMENT, TRUTH = "#767676", BLUE, VERMILION
 WRONG, FAINT, INK = "#8B0000", "#A6A6A6", "#222222"
+ARMS = {"control": CONTROL, "treatment": TREATMENT}
 LINES = {"truth": (TRUTH, "--"), "zero": (INK, "-"), "ours": (BLUE, "-")}
 Marks = Mapping[str, float] | None
 Cut = float | Mapping[str, float]
@@ -72,17 +73,27 @@ def show(figure: Figure, alt: str, says: str = "") -> None:
     display({"text/html": line, "text/plain": says or "in words"}, raw=True)
 
 
-def intervals(table: pd.DataFrame, title: str, xlabel: str, marks: Marks = None) -> None:
+def intervals(
+    table: pd.DataFrame,
+    title: str,
+    xlabel: str,
+    marks: Marks = None,
+    behind: pd.DataFrame | None = None,
+) -> None:
     """Show dots and their intervals, one a row; grey and hollow where the interval holds zero.
 
-    table: low, estimate and high, and a note to write at the right if there is one; its index
-    names the rows.
+    table: low, estimate and high; a note to write at the right, and the truth of each row, if there
+    are any; its index names the rows. behind: low and high of other intervals, drawn pale.
     """
     figure, (ax,) = _axes(title, 1.3 + 0.36 * len(table), xlabel, marks)
     y = np.arange(len(table))[::-1]
     out = _leaves_out(table["low"], table["high"], 0) & (table["low"] < table["high"]).to_numpy()
     zero = f"; {out.sum()} leave out zero" if "zero" in (marks or {}) else ""
+    if behind is not None:
+        ax.hlines(y, behind["low"], behind["high"], color=FAINT, alpha=0.5, linewidth=7)
     ax.hlines(y, table["low"], table["high"], color=np.where(out | (not zero), BLUE, FAINT))
+    if "truth" in table:
+        ax.plot(table["truth"], y - 0.2, "d", color=TRUTH)
     ax.plot(table["estimate"], y, "o", color=BLUE, markerfacecolor="white")
     ax.plot(table["estimate"][out], y[out], "o", color=BLUE)
     ax.set_yticks(y, table.index.astype(str))
@@ -182,16 +193,19 @@ def curves(
     is marked, by name. level: name and height of a dotted line. log: equal steps, equal ratios.
     """
     figure, (ax,) = _axes(title, 3.4, str(table.index.name), None)
+    falls = table.iloc[-1, 0] < table.iloc[0, 0]  # names stand where no line is
     for (name, line), colour in zip(table.items(), (BLUE, GREEN, ORANGE, INK), strict=False):
+        colour = ARMS.get(name, colour)
         ax.plot(line.index, line, color=colour)
         _write(ax, line.index[-1], line.iloc[-1], f" {name}", colour, va="center")
     for name, (x, y) in (points or {}).items():
-        ax.plot(x, y, "o", color=BLUE)
-        _write(ax, x, y, f"{name}  ", ha="right", va="bottom")
+        ax.plot(x, y, "o", color=INK)
+        _write(ax, x, y, f"  {name}  ", ha="left" if falls else "right", va="bottom")
     if level is not None:
         ax.axhline(level[1], color=INK, linestyle=":", linewidth=1.2)
         _write(ax, 0, level[1], f" {level[0]}", transform=ax.get_yaxis_transform(), va="bottom")
     ax.set(ylabel=ylabel, xscale="log" if log else "linear")
+    ax.margins(x=0.08)
     ax.xaxis.set_major_formatter("{x:,.4g}")
     ax.xaxis.set_minor_formatter("")
     show(

@@ -12,9 +12,19 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from helpers import InputError, check_share, data, experiment, inference
+from helpers import (
+    InputError,
+    check_share,
+    data,
+    experiment,
+    heterogeneity,
+    inference,
+    users,
+    words,
+)
 
 FLAT = 1e-30  # times the squared mean: a variance below that is rounding error, nothing varies
+FLAG = "by user"  # ends the names of columns that no log has
 FEWEST = 20  # rows in an arm, for adjusting by a covariate: below, the test alarms too often
 
 
@@ -33,16 +43,25 @@ def read_log(connection: ibis.BaseBackend, path: str | Path) -> ibis.Table:
 
 
 def sums(
-    log: ibis.Table, segment: str, outcome: str, group: str = "group", covariate: str | None = None
+    log: ibis.Table,
+    segment: str,
+    outcome: str,
+    group: str = "group",
+    covariate: str | None = None,
+    user: str | None = None,
 ) -> ibis.Table:
     """One expression, for any engine: what the tests need of each segment and arm, a row each.
 
-    Nothing is executed yet. Columns: segment, group, n, blanks, mean and var (ddof 1) of the
-    outcome; with a covariate also mean_x, var_x, cov.
+    Nothing is executed yet. user: the column that names users; their outcomes are added up first,
+    which is one more grouping. Columns: segment, group, n, blanks, both and moved (users in both
+    arms, in several segments), mean and var (ddof 1) of the outcome; with a covariate also mean_x,
+    var_x, cov and varied (users with several values of it).
     Raises InputError for columns that are missing, named twice, or hold no numbers where numbers
     are needed.
     """
-    _check_columns(log, segment, outcome, group, covariate)
+    _check_columns(log, segment, outcome, group, covariate, user)
+    if user:
+        log = _added_up(log, user, segment, group, [outcome], [covariate] if covariate else [])
     y = log[outcome].cast("float64")
     found = {
         "n": log.count(),
@@ -50,6 +69,8 @@ def sums(
         "mean": y.mean(),
         "var": y.var(how="sample"),
     }
+    for name in ("both", "moved", "varied") if user else ():
+        found[name] = log[f"{name} {FLAG}"].sum()
     if covariate:
         x = log[covariate].cast("float64")
         found["blanks"] += log.count() - x.count()
@@ -57,6 +78,22 @@ def sums(
         found["var_x"] = x.var(how="sample")
         found["cov"] = y.cov(x, how="sample")
     return log.group_by(segment=log[segment], group=log[group]).agg(**found)
+
+
+def _added_up(
+    log: ibis.Table, user: str, segment: str, group: str, outcome: list[str], covariate: list[str]
+) -> ibis.Table:
+    """A row per user: the outcome added up, else the smallest value; blank where one is blank."""
+    found = {}
+    for name in (segment, group, *outcome, *covariate):
+        value = log[name].cast("float64").sum() if name in outcome else log[name].min()
+        known = (log[name].count() == log.count()) & (log[user].count() == log.count())
+        found[name] = known.ifelse(value, ibis.null(value.type()))
+    several = {"both": [group], "moved": [segment], "varied": covariate}
+    for flag, names in several.items():
+        differ = [log[name].min() != log[name].max() for name in names]
+        found[f"{flag} {FLAG}"] = differ[0] if differ else ibis.literal(False)
+    return log.group_by(log[user]).agg(**found)
 
 
 def compare_segments(
@@ -68,46 +105,54 @@ def compare_segments(
     covariate: str | None = None,
     confidence: float = 0.95,
     control_share: float = 0.5,
+    user: str | None = None,
 ) -> pd.DataFrame:
     """One row per segment, with the columns of `heterogeneity.compare_segments`: Welch's test.
 
-    The log has one row per user and is read once, by `sums`. covariate: a number known before
-    treatment; outcomes are then adjusted by CUPED (Deng and others 2013), with the slope pooled
-    inside the arms of each segment (20 rows or more in each). An outcome of 0 and 1 is treated as
-    any number, which is right for arms of some hundred conversions. confidence and control_share:
+    The log is read once, by `sums`. user: the column that names users, whose rows are added up;
+    "none": every row is a user; None: once more, to see that no id repeats. covariate: a number
+    known before treatment; outcomes are then adjusted by CUPED (Deng and others 2013), with the
+    slope pooled inside the arms of each segment. An outcome of 0 and 1 is treated as any number,
+    which is right for arms of some hundred conversions, and not quite what notebook 06 does with
+    fewer. A segment that cannot be tested (an arm below two users, or below 20 with a covariate, or
+    no variation) keeps its counts; the rest of its row is nan. confidence and control_share:
     between 0 and 1.
-    Raises InputError as `sums` does, for blanks, more or fewer than two arms, a segment in which
-    an arm has fewer than two rows or nothing varies, and numbers so large that their sum loses the
-    lift. There is no partial table.
+    Raises InputError as `sums` does, for blanks, more or fewer than two arms, users in both arms,
+    in several segments or with several values of the covariate, an id that repeats without being
+    named, a log in which no segment can be tested, and numbers so large that their sum loses the
+    lift.
     """
     check_share("confidence", confidence, 0.95)
     check_share("control_share", control_share, 0.5)
     columns = [name for name in (segment, group, outcome, covariate) if name]
-    table = _without_blanks(sums(log, segment, outcome, group, covariate), columns)
-    if table.empty:
-        raise InputError("The log has no rows. Give one with a row for each user.")
+    own = None if user == users.EVERY_ROW else user
+    expression = sums(log, segment, outcome, group, covariate, own)
+    if user is None:
+        _check_repeats(log, columns)
+    table = _without_blanks(expression, [*columns, *([own] if own else [])])
+    if own:
+        _check_users(table, own, segment, covariate)
     data.check_arms(table["group"].unique().tolist(), control, f"column {group}")
     if covariate:
         _check_covariate(table, covariate)
         table = _adjusted(table)
-    table["sd"] = _flat_as_zero(table["var"], table["mean"]) ** 0.5
-    rows = {}
-    for name, part in table.groupby("segment"):
-        arms = part.set_index("group")
-        rows[name] = _compared(name, arms, control, confidence)
-        _check_digits(arms, rows[name]["se"], outcome)
-        counts = rows[name]["n_control"], rows[name]["n_treatment"]
-        rows[name]["ratio_p"] = experiment.sample_ratio_p(*counts, control_share)
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(segment)
+    found = _row_by_row(table, control, confidence, control_share, FEWEST if covariate else 2)
+    _check_digits(table, found["se"], outcome)
+    return found.rename_axis(segment)
 
 
 def _check_columns(
-    log: ibis.Table, segment: str, outcome: str, group: str, covariate: str | None
+    log: ibis.Table,
+    segment: str,
+    outcome: str,
+    group: str,
+    covariate: str | None,
+    user: str | None,
 ) -> None:
     if not isinstance(log, ibis.Table):
         raise InputError(f"The log is a {type(log).__name__}; give an Ibis table (scale.read_log).")
     numbers = [outcome, covariate] if covariate else [outcome]
-    names = [segment, group, *numbers]
+    names = [segment, group, *numbers, *([user] if user else [])]
     missing = [str(name) for name in names if name not in log.columns]
     if missing:
         columns = ", ".join(log.columns)
@@ -136,6 +181,8 @@ def _without_blanks(expression: ibis.Table, columns: list[str]) -> pd.DataFrame:
             f"One of the columns {', '.join(columns)} has blank or infinite values. "
             "Mend them, or filter the log."
         )
+    if table.empty:
+        raise InputError("The log has no rows. Give one with a row for each user.")
     return table
 
 
@@ -145,39 +192,70 @@ def _check_covariate(table: pd.DataFrame, covariate: str) -> None:
     if ((lost > var_x**0.5) & (var_x > 0)).any():
         mean = table["mean_x"].iloc[0]
         raise InputError(f"{covariate} is too large against its spread. Subtract {mean:.6g} first.")
-    few = table[table["n"] < FEWEST]
-    if len(few):
+
+
+def _check_repeats(log: ibis.Table, roles: list[str]) -> None:
+    """Raise InputError where a column that is called like an id repeats."""
+    for name in users.id_columns(log.columns):
+        if name not in roles:
+            rows, different = log.agg(n=log.count(), ids=log[name].nunique()).execute().iloc[0]
+            if different < rows:
+                users.refuse_repeats(name, int(different), int(rows), "the log")
+
+
+def _check_users(table: pd.DataFrame, user: str, segment: str, covariate: str | None) -> None:
+    users.check_both_arms(int(table["both"].sum()), user, "The log")
+    users.check_moved(int(table["moved"].sum()), segment, user, "The log")
+    if covariate and table["varied"].any():
         raise InputError(
-            f"Segment {few['segment'].iloc[0]} has an arm below {FEWEST} rows, too few to adjust. "
-            f"Leave {covariate} out."
+            f"{words.count(table['varied'].sum(), 'user')} of the log have several values of "
+            f"{covariate}. Give each the one from before the experiment."
         )
+
+
+def _row_by_row(
+    table: pd.DataFrame, control: object, confidence: float, control_share: float, fewest: int
+) -> pd.DataFrame:
+    """A row for each segment; table: the sums. InputError where none can be tested."""
+    table = table.assign(sd=_flat_as_zero(table["var"], table["mean"]) ** 0.5)
+    rows = {}
+    for name, part in table.groupby("segment"):
+        rows[name] = _compared(part.set_index("group"), control, confidence, fewest)
+        counts = rows[name]["n_control"], rows[name]["n_treatment"]
+        rows[name]["ratio_p"] = experiment.sample_ratio_p(*counts, control_share)
+    found = pd.DataFrame.from_dict(rows, orient="index")
+    if found["lift"].isna().all():
+        raise InputError(
+            "No segment can be tested: an arm has fewer than two users (20 with a covariate), or "
+            "the outcome, once adjusted, does not vary. Choose other columns."
+        )
+    return found
 
 
 def _compared(
-    name: object, arms: pd.DataFrame, control: object, confidence: float
+    arms: pd.DataFrame, control: object, confidence: float, fewest: int
 ) -> dict[str, float]:
-    """The fields of a Comparison for one segment; arms: mean, sd and n of each, by its name."""
-    if len(arms) < 2:
-        raise InputError(
-            f"Segment {name} has no row in one of the arms. Leave it out, or take wider segments."
-        )
-    c, t = arms[arms.index == control].iloc[0], arms[arms.index != control].iloc[0]
-    try:
-        found = inference.compare_means_from_stats(
-            c["mean"], c["sd"], c["n"], t["mean"], t["sd"], t["n"], confidence
-        )
-    except InputError as error:
-        raise InputError(f"Segment {name}: {error}") from None
+    """The fields of a Comparison for one segment; arms: mean, sd and n of each, by its name.
+
+    nan but for the sizes where an arm has fewer rows than `fewest`, or nothing varies.
+    """
+    c, t = (arms[(arms.index == control) == is_control] for is_control in (True, False))
+    sizes = {"n_control": int(c["n"].sum()), "n_treatment": int(t["n"].sum())}
+    if min(sizes.values()) < fewest or not arms["sd"].any():
+        return heterogeneity.BLANK | sizes
+    c, t = c.iloc[0], t.iloc[0]
+    found = inference.compare_means_from_stats(
+        c["mean"], c["sd"], c["n"], t["mean"], t["sd"], t["n"], confidence
+    )
     return asdict(found)
 
 
-def _check_digits(arms: pd.DataFrame, se: float, outcome: str) -> None:
+def _check_digits(table: pd.DataFrame, se: pd.Series, outcome: str) -> None:
     """Raise InputError where adding up so many large numbers may have lost the lift."""
-    lost = arms["mean"].abs().max() * np.sqrt(arms["n"].max()) / 2**53
-    if lost > se:
-        raise InputError(
-            f"{outcome} is too large against its spread. Subtract {arms['mean'].iloc[0]:.6g} first."
-        )
+    lost = table["mean"].abs() * np.sqrt(table["n"]) / 2**53
+    if (lost > table["segment"].map(se)).any():
+        mean = table["mean"].iloc[0]
+        raise InputError(f"{outcome} is too large against its spread. Subtract {mean:.6g} first.")
 
 
 def _flat_as_zero(var: pd.Series, mean: pd.Series) -> pd.Series:

@@ -18,6 +18,7 @@ GAIN, LOSS = "clear gain", "clear loss"
 TOO_SMALL, OPEN = "no gain worth having", "too uncertain to tell"
 FEW = "too few customers"
 SHIP, HOLD, COLLECT = "ship", "hold", "collect more"
+DO_NOT_READ, CHECK = "do not read", "check the ratio"
 # What `say` takes as it stands, and what Markdown (or MathJax, for $) would otherwise obey.
 CODE = re.compile(r'((?<!`)`[\w ().,"=-]+`(?!`))')
 LIVE = re.compile(
@@ -111,13 +112,14 @@ def decision(low: float, high: float, worth: float) -> str:
     """What to do with a segment, from the interval for its lift and the smallest one worth having.
 
     ship: zero is excluded, and the lift may be worth having; hold: even the upper end is not worth
-    having; collect more: the interval holds both zero (or less) and lifts worth having. Blanks
-    (not testable) collect more.
+    having, and why: a clear loss, a gain too small, or no gain worth having; collect more: the
+    interval holds both zero (or less) and lifts worth having. Blanks (not testable) collect more.
     Raises InputError as `check_worth` does.
     """
     check_worth(worth)
     if high < worth:
-        return HOLD
+        kind = LOSS if high < 0 else "gain too small" if low > 0 else TOO_SMALL
+        return f"{HOLD}: {kind}"
     return SHIP if low > 0 else COLLECT
 
 

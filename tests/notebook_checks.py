@@ -214,6 +214,7 @@ def long_cells(notebook: nbformat.NotebookNode, most: int = 10) -> list[str]:
         f"{cell.id} has {len(lines)} lines"
         for cell in code_cells(notebook)
         if not hidden(cell)
+        and "parameters" not in cell.metadata.get("tags", [])
         and len(lines := [line for line in cell.source.splitlines() if line.strip()]) > most
     ]
 

@@ -320,15 +320,15 @@ BAD_LOGS = {
     "user twice": (
         one_more("2,30,pro,test,1"),
         {},
-        "column user_id, line 6: 2 ",
-        "twice",
-        "add up a user's rows",
+        "user is not given, and column user_id of",
+        "repeats: 4 values in 5 rows",
+        "the rows of a user are added up",
     ),
     "users twice": (
         [*one_more(LOG_ROWS[1]), LOG_ROWS[0]],
         {},
-        "column user_id, line 6: 2",
-        "2 such rows in all",
+        "column user_id of",
+        "repeats: 4 values in 6 rows",
     ),
     "one segment and a space": (
         [LOG_NAMES, LOG_ROWS[0], LOG_ROWS[3].replace("pro", "pro ")],
@@ -338,8 +338,8 @@ BAD_LOGS = {
     "one user's rows and a space": (
         [*one_more(" A,30,pro,test,1"), "A,30,pro,test,1"],
         {},
-        "user_id, line 7",
-        "twice",
+        "column user_id of",
+        "repeats: 5 values in 6 rows",
     ),
     "blank user": (one_more(",30,pro,test,1"), {}, "column user_id, line 6", "blank"),
     "blank users": (

@@ -421,8 +421,10 @@ def test_the_log_is_read_once(monkeypatch, table):
     )
     scale.sums(table, "segment", "y")
     assert asked == []
-    compare(table, "before")
+    compare(table, "before", user="none")
     assert len(asked) == 1
+    compare(table, "before")  # and once more, because it has a column called user
+    assert len(asked) == 3
 
 
 # Refusals: files
@@ -515,11 +517,7 @@ def same_log(t):
 
 CUPED = {"covariate": "before"}
 BLANK = ("blank or infinite", "segment, group, y", "Mend them")
-EMPTY, ONE = (
-    ("Segment 9", "no row in one of the arms", "wider segments"),
-    ("Segment 9", "n = 1", "at least two"),
-)
-FLAT, FEW = ("Segment", "arm varies"), ("Segment 9", "below 20 rows", "Leave before out")
+NONE = ("No segment can be tested", "fewer than two users", "Choose other columns")
 BAD_CALLS = {
     "missing column": (
         same_log,
@@ -594,12 +592,6 @@ BAD_CALLS = {
         "The log has no rows",
         "a row for each user",
     ),
-    "no control": (left_of(9, "control", 0), {}, *EMPTY),
-    "no treatment": (left_of(9, "treatment", 0), CUPED, *EMPTY),
-    "control of one": (left_of(9, "control", 1), {}, *ONE, "control arm"),
-    "treatment of one": (left_of(9, "treatment", 1), {}, *ONE, "treatment arm"),
-    "few for CUPED": (left_of(9, "control", 19), CUPED, *FEW),
-    "treatment of one, CUPED": (left_of(9, "treatment", 1), CUPED, *FEW),
     "microseconds": (
         lambda t: t.mutate(y=t["y"] + 1.7e15),
         {},
@@ -607,12 +599,38 @@ BAD_CALLS = {
         "Subtract 1.7e+15 first",
     ),
     "no Ibis table": (lambda t: LOG, {}, "The log is a DataFrame", "give an Ibis table"),
-    "no variation": (lambda t: t.mutate(y=ibis.literal(0.1)), {}, "Segment 1:", *FLAT),
-    "no variation in one": (
-        lambda t: t.mutate(y=(t["segment"] == 9).ifelse(0.1, t["y"])),
+    "no variation": (lambda t: t.mutate(y=ibis.literal(0.1)), {}, *NONE),
+    "few for CUPED": (
+        lambda t: t.filter(t["user"] < 60),
+        CUPED,
+        *NONE,
+    ),
+    "an id that repeats": (
+        lambda t: t.mutate(user=t["user"] // 2),
         {},
-        "Segment 9:",
-        *FLAT,
+        "user is not given, and column user of the log repeats",
+        "Give user, and the rows of a user are added up",
+    ),
+    "users in both arms": (
+        lambda t: t.mutate(user=t["user"] % 50),
+        {"user": "user"},
+        "The log: 50 users stand in both arms, by column user.",
+    ),
+    "users in two segments": (
+        lambda t: (
+            t.filter(t["group"] == "control")
+            .mutate(user=t["user"] // 2)
+            .union(t.filter(t["group"] == "treatment").mutate(user=t["user"] + 10**6))
+        ),
+        {"user": "user"},
+        "users stand in several segments of segment, by column user",
+    ),
+    "no such user": (same_log, {"user": "who"}, "The log lacks who"),
+    "a role as user": (same_log, {"user": "segment"}, "a different one for each purpose"),
+    "blank user": (
+        lambda t: t.mutate(user=(t["user"] == 7).ifelse(ibis.null("int64"), t["user"])),
+        {"user": "user"},
+        "has blank or infinite values",
     ),
     "confidence": (same_log, {"confidence": 2}, "confidence is 2", "such as 0.95"),
     "share": (same_log, {"control_share": 0}, "share is 0", "between 0 and 1"),
@@ -635,9 +653,97 @@ def test_bad_call(table, fault):
 def test_a_covariate_that_explains_the_outcome_completely(table):
     """What is left is rounding, and no luck to test against."""
     explained = table.mutate(before=3 * table["y"] + 1)
-    for name in LOG["segment"].unique():
-        log = explained.filter(explained["segment"] == name)
-        guard_message(lambda log=log: compare(log, "before"), f"Segment {name}")
+    guard_message(lambda: compare(explained, "before"), *NONE)
+    in_one = table.mutate(before=(table["segment"] == 9).ifelse(3 * table["y"], table["before"]))
+    assert compare(in_one, "before")["lift"].isna().tolist() == [False, False, True, False]
+
+
+# One segment that cannot be tested does not take the others with it
+
+UNTESTABLE = {
+    "no control": left_of(9, "control", 0),
+    "no treatment": left_of(9, "treatment", 0),
+    "control of one": left_of(9, "control", 1),
+    "treatment of one": left_of(9, "treatment", 1),
+    "no variation": lambda t: t.mutate(y=(t["segment"] == 9).ifelse(0.1, t["y"])),
+}
+
+
+def guard_blank_row(compare, table, change):
+    """The row of segment 9 is blank but for its counts; the others are as they were."""
+    log = change(table)
+    found, before = compare(log), compare(table)
+    assert found.index.tolist() == before.index.tolist()
+    same(found.drop(index=9), before.drop(index=9))
+    row = found.loc[9].drop("ratio_p")
+    counts = log.filter(log["segment"] == 9).group.execute().value_counts()
+    assert [row["n_control"], row["n_treatment"]] == [
+        counts.get(arm, 0) for arm in ("control", "treatment")
+    ]
+    assert row.drop(["n_control", "n_treatment"]).isna().all()
+
+
+@pytest.mark.parametrize("fault", UNTESTABLE)
+def test_a_segment_that_cannot_be_tested_has_a_blank_row(table, fault):
+    guard_blank_row(compare, table, UNTESTABLE[fault])
+    caught(
+        lambda call: guard_blank_row(call, table, UNTESTABLE[fault]),
+        lambda log: compare(log).dropna(subset="lift"),
+    )
+
+
+def test_nineteen_users_are_too_few_for_cuped(table):
+    adjusted = compare(left_of(9, "control", 19)(table), "before")
+    assert adjusted["lift"].isna().tolist() == [False, False, True, False]
+    assert compare(left_of(9, "control", 20)(table), "before")["lift"].notna().all()
+
+
+# Users with several rows
+
+
+def visits(seed=3):
+    """A log in which users come one to six times; outcome and segment are of whole numbers."""
+    rng = np.random.default_rng(seed)
+    user = np.repeat(np.arange(900), rng.integers(1, 7, 900))
+    return pd.DataFrame(
+        {
+            "user": user,
+            "segment": (user * 7 % 4),
+            "group": np.where(user % 5 < 2, "control", "treatment"),
+            "before": user % 13,
+            "y": rng.integers(0, 9, len(user)),
+        }
+    ).sample(frac=1, random_state=1)
+
+
+def guard_users(call):
+    """A user's rows are added up, as in memory; the covariate stays as it is."""
+    log = visits()
+    whole = log.groupby("user").agg({name: "first" for name in ("segment", "group", "before")})
+    whole["y"] = log.groupby("user")["y"].sum()
+    same(call(table_of(log), user="user"), in_memory(whole))
+    adjusted = call(table_of(log), "before", user="user")
+    same(adjusted, compare(table_of(whole.reset_index()), "before"))
+    rows = call(table_of(log), user="none")
+    same(rows, in_memory(log))
+
+
+def test_a_users_rows_are_added_up():
+    guard_users(compare)
+    for faulty in (
+        lambda log, covariate=None, user=None: compare(log, covariate, user="none"),
+        lambda log, covariate=None, user=None: compare(
+            log.mutate(y=log["y"] * 1.0 / 2), covariate, user=user
+        ),
+    ):
+        caught(guard_users, faulty)
+
+
+def test_several_values_of_the_covariate_are_refused():
+    log = visits().assign(before=lambda t: np.arange(len(t)))
+    guard_message(
+        lambda: compare(table_of(log), "before", user="user"), "have several values of before"
+    )
 
 
 def test_a_lenient_table_is_caught(monkeypatch, table):
@@ -758,13 +864,25 @@ ON_SPARK = (  # where engines differ; the rest is decided on their sums
     "nan covariate",
     "infinite outcome",
     "three arms",
-    "no variation in one",
+    "no variation",
+    "an id that repeats",
+    "users in both arms",
+    "users in two segments",
 )
 
 
 @pytest.mark.parametrize("fault", ON_SPARK)
 def test_bad_call_on_spark(spark, fault):
     guard_call(spark, fault)
+
+
+def test_a_users_rows_are_added_up_on_spark(spark, table):
+    """Also where only one segment varies."""
+    for log in (spark, table):
+        assert len(compare(log.mutate(user=log["user"] // 1), user="user")) == 4
+    twice = spark.union(spark)
+    same(compare(twice, user="user"), compare(table.mutate(y=2 * table["y"])))
+    guard_blank_row(compare, spark, UNTESTABLE["no variation"])
 
 
 def test_a_covariate_that_does_not_vary_changes_nothing_on_spark(spark, table):

@@ -266,17 +266,17 @@ DECISIONS = [
     (1, 4, 1, SHIP),
     (0.2, 4, 1, SHIP),
     (0.2, 1, 1, SHIP),
-    (0.2, 0.8, 1, HOLD),  # a clear gain, but too small
-    (-4, -0.2, 1, HOLD),
-    (-4, 0.8, 1, HOLD),
-    (-4, 0, 1, HOLD),
-    (0, 0, 1, HOLD),
+    (0.2, 0.8, 1, f"{HOLD}: gain too small"),
+    (-4, -0.2, 1, f"{HOLD}: clear loss"),
+    (-4, 0.8, 1, f"{HOLD}: no gain worth having"),
+    (-4, 0, 1, f"{HOLD}: no gain worth having"),
+    (0, 0, 1, f"{HOLD}: no gain worth having"),
     (0, 4, 1, COLLECT),
     (-4, 4, 1, COLLECT),
     (-4, 1, 1, COLLECT),
     (*NOT_TESTABLE, 1, COLLECT),
     (-math.inf, math.inf, 1, COLLECT),
-    (-math.inf, 0.5, 1, HOLD),
+    (-math.inf, 0.5, 1, f"{HOLD}: no gain worth having"),
     (0.5, math.inf, 1, SHIP),
 ]
 
@@ -286,10 +286,14 @@ def test_decision(low, high, worth, decided):
     assert decision(low, high, worth) == decided
 
 
+def kind(low, high, worth):
+    return decision(low, high, worth).split(":")[0]
+
+
 def test_decision_steps_over_at_zero_and_at_worth():
     assert [decision(low, 5, 1) for low in (-TINY, 0, TINY)] == [COLLECT, COLLECT, SHIP]
-    assert [decision(-5, high, 1) for high in (1 - TINY, 1, 1 + TINY)] == [HOLD, COLLECT, COLLECT]
-    assert [decision(0.5, high, 1) for high in (1 - TINY, 1, 1 + TINY)] == [HOLD, SHIP, SHIP]
+    assert [kind(-5, high, 1) for high in (1 - TINY, 1, 1 + TINY)] == [HOLD, COLLECT, COLLECT]
+    assert [kind(0.5, high, 1) for high in (1 - TINY, 1, 1 + TINY)] == [HOLD, SHIP, SHIP]
 
 
 def guard_decision(decide):
@@ -304,7 +308,8 @@ def guard_decision(decide):
         label, decided = verdict_label(*ends, worth), decide(*ends, worth)
         assert (decided == SHIP) == (label == GAIN and ends[1] >= worth)
         assert (decided == COLLECT) == (label == OPEN)
-        assert decided in (SHIP, HOLD, COLLECT)
+        why = {LOSS: LOSS, GAIN: "gain too small", TOO_SMALL: TOO_SMALL}.get(label)
+        assert decided in (SHIP, COLLECT, f"{HOLD}: {why}")
 
     assert decide(*NOT_TESTABLE, 1) == COLLECT
     check()

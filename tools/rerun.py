@@ -18,6 +18,8 @@ Notebook 06 on your log, what to do in each segment:
   --control-share S    the share of users planned for it, between 0 and 1 (default: 0.5)
   --worth W            the smallest lift worth having, in the unit of the outcome: for 0/1, 0.01
                        is one percentage point (default: 5 % of the control mean)
+  --user COLUMN        the column that names users, whose rows are added up; none: every row is a
+                       user (default: columns that look like an id must not repeat)
 
 Both:
   --seed S             seed of coin flips and noise (default: 42)
@@ -31,10 +33,11 @@ examples:
   python -m helpers.rerun --target-cluster 1 --customers mine.csv    your own customers
   python -m helpers.rerun --target-cluster 2 --only 03-05            a part of the series
   python -m helpers.rerun --log log.csv --segment country --outcome converted --worth 0.01
+  python -m helpers.rerun --log visits.csv --segment country --outcome spent --user customer_id
 
 A customer file has the columns CustomerID, Gender, Age, Annual Income (k$), Spending Score (1-100).
-A log has one row per user, a column of segments, a column with two arms, and an outcome of 0/1 or
-any number. Both are CSV, in utf-8.
+A log has one row per user (or give --user), a column of segments, a column with two arms, and an
+outcome of 0/1 or any number. Both are CSV, in utf-8.
 """
 
 import argparse
@@ -59,6 +62,7 @@ from helpers import (
     inference,
     segments,
     shown,
+    users,
     words,
 )
 from tools import command, files, notebooks
@@ -78,6 +82,7 @@ LOG_KNOBS = {
     "control": str,
     "control_share": float,
     "worth": float,
+    "user": str,
 }
 PART = {"only": str}
 OPTIONS = CLUSTER_KNOBS | PART | LOG_KNOBS | {"seed": int, "out": files.typed_path}
@@ -90,6 +95,7 @@ DEFAULTS = {
     "control": "control",
     "control_share": 0.5,
     "worth": None,
+    "user": None,
 }
 
 
@@ -151,49 +157,71 @@ def preview(**knobs: Any) -> str:
 
 
 def preview_log(
-    log_file: str, control_share: float, worth: float | None, seed: int = 42, **roles: str
+    log_file: str,
+    control_share: float,
+    worth: float | None,
+    user: str | None = None,
+    seed: int = 42,
+    **roles: str,
 ) -> str:
-    """What to do in each segment of a log, a line each, as notebook 06 decides.
+    """What to do with all users and in each segment of a log, a line each, as notebook 06 decides.
 
-    roles: segment, outcome, group and control, as for `data.load_log`; worth as for
+    roles: segment, outcome, group and control, as for `data.load_log`, and so is user; worth as for
     `heterogeneity.smallest_worth`. Raises the InputError that the run would meet.
     """
     check_seed(seed)
-    log = data.load_log(log_file, **roles)
+    log = data.load_log(log_file, **roles, user=user)
     outcome, in_control = log[roles["outcome"]], log[roles["group"]] == roles["control"]
     rate = heterogeneity.is_rate(outcome)
-    worth = heterogeneity.smallest_worth(float(outcome[in_control].mean()), rate, worth)
-    table = heterogeneity.decide(log, **roles, control_share=control_share, worth=worth)
-    overall = experiment.sample_ratio_p(in_control.sum(), (~in_control).sum(), control_share)
-    ratios = [("all users", overall), *table["ratio_p"].items()]
+    least = heterogeneity.smallest_worth(float(outcome[in_control].mean()), rate, worth)
+    table = heterogeneity.decide(log, **roles, control_share=control_share, worth=least, seed=seed)
     unit = "percentage points" if rate else f"units of {shown(roles['outcome'])}"
-    decided = decision_lines(table, worth, 100 if rate else 1, unit)
-    return "\n".join(ratio_lines(ratios, control_share) + decided)
+    unit_line = users_line(log, user)
+    odd = ratio_lines(list(table["ratio_p"].items()), control_share)
+    if odd:
+        return "\n".join([unit_line, *odd])
+    scale = 100 if rate else 1
+    given = "as given" if worth is not None else "5 % of control's mean; --worth sets another"
+    smallest = f"Smallest lift worth having: {words.given(scale * least)} {unit} ({given})."
+    return "\n".join([unit_line, smallest, *decision_lines(table, least, scale, unit)])
+
+
+def users_line(log: pd.DataFrame, user: str | None) -> str:
+    """What a user is in this log, in a line."""
+    rows = words.count(log.attrs["rows"], "row")
+    if user not in (None, users.EVERY_ROW):
+        return f"{rows} of {words.count(len(log), 'user')}, added up by {shown(user)}."
+    return f"{rows}, each of them a user."
 
 
 def ratio_lines(ratios: list[tuple[object, float]], control_share: float) -> list[str]:
-    """A line of advice where a p-value says that the arms do not have the planned ratio."""
-    odd = ", ".join(shown(name) for name, p in ratios if p < 0.001)
+    """Two lines where a p-value says that the arms do not have the planned ratio, else none."""
+    odd = ", ".join(shown(name) for name, p in ratios if p < heterogeneity.RATIO_ALARM)
     if not odd:
         return []
     fits = f"a control share of {control_share:g} does not fit {odd}"
-    return [f"Check the ratio of the arms first: {fits}."]
+    return [
+        f"Check the ratio of the arms first: {fits}.",
+        "Nothing is decided before that: look for the broken pipe, or give the planned share with "
+        "--control-share.",
+    ]
 
 
 def decision_lines(table: pd.DataFrame, worth: float, scale: float, unit: str) -> list[str]:
     """A line for each segment; the unit is that of what is printed, scale times the outcome's."""
     lines = []
-    numbers = table[["lift", "ci_low", "ci_high"]].mul(scale)
-    for (name, lift, low, high), decision in zip(
-        numbers.itertuples(), table["decision"], strict=True
-    ):
-        if decision == heterogeneity.NOT_TESTABLE:
-            lines.append(f"{name}: too few users to test, or no variation")
+    for row in table.itertuples():
+        if row.decision == heterogeneity.NOT_TESTABLE:
+            lines.append(f"{row.Index}: too few users to test, or no variation")
             continue
+        low, high = scale * row.ci_low, scale * row.ci_high
         digits = words.digits_apart((low, high), (0.0, scale * worth))
-        seen = f"lift {words.number(lift, digits, sign=True)} {unit}"
-        interval = words.interval(low, high, digits)
-        lines.append(f"{name}: {decision} ({seen}, interval {interval})")
+        seen = f"lift {words.number(scale * row.lift, digits, sign=True)} {unit}"
+        if not row.decision.startswith(words.DO_NOT_READ):
+            seen += f", interval {words.interval(low, high, digits)}"
+        if row.decision == words.COLLECT:
+            seen += f"; {words.count(row.users_needed, 'user')} for 80 % power"
+        lines.append(f"{row.Index}: {row.decision} ({seen})")
     return lines
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from helpers import InputError, data, heterogeneity, words
+from helpers import InputError, coins, data, heterogeneity, words
 from helpers.exercises import Exercise, letter_question
 
 KNOBS = {
@@ -18,6 +18,7 @@ KNOBS = {
     "control": "control",
     "control_share": 0.5,
     "worth": 0.01,
+    "user": None,
     "customers_file": None,
     "n_clusters": 4,
     "target_cluster": 1,
@@ -35,7 +36,7 @@ PREDICTIONS = {
 def log_of(run: SimpleNamespace) -> pd.DataFrame:
     """The run's log (it may be the reader's own) with plain names: segment, y, treated."""
     control = str(run.control)
-    log = data.load_log(run.log_file, run.segment, run.outcome, run.group, control)
+    log = data.load_log(run.log_file, run.segment, run.outcome, run.group, control, run.user)
     columns = {
         "segment": log[run.segment],
         "y": log[run.outcome],
@@ -114,18 +115,19 @@ def difference(run: SimpleNamespace) -> Exercise:
         raise InputError(
             "A comparison needs two segments with two users in each arm and some variation."
         )
-    two = table.iloc[:2]
-    centre, se = (two["t"] * two["se"]).to_numpy(), two["se"].to_numpy()
-    gap, gap_se, (p_a, p_b) = centre[0] - centre[1], np.hypot(*se), two["p_value"]
-    every_centre = (table["t"] * table["se"]).to_numpy()
+    cells, rate = heterogeneity.cells_of(table), heterogeneity.is_rate(log["y"])
+    lift = coins.lifts(cells)
+    errors = coins.errors_at(cells, coins.pooling_shares(cells) @ lift, rate)
+    se = errors[:2]
+    gap, gap_se, (p_a, p_b) = lift[0] - lift[1], np.hypot(*se), table["p_value"].iloc[:2]
     p = 2 * stats.norm.sf(abs(gap) / gap_se)
     by_p = table["p_value"].to_numpy().argsort(kind="stable")
+    own_se = table["se"].to_numpy()
 
-    def gap_p(i: int, k: int) -> float:
+    def gap_p(i: int, k: int, lift: np.ndarray = lift, errors: np.ndarray = errors) -> float:
         if max(i, k) >= len(table):
             return np.nan
-        z = (every_centre[i] - every_centre[k]) / np.hypot(*table["se"].iloc[[i, k]])
-        return 2 * stats.norm.sf(abs(z))
+        return 2 * stats.norm.sf(abs(lift[i] - lift[k]) / np.hypot(errors[i], errors[k]))
 
     others = (
         "That compares two other segments. The question is about the first two rows of `testable`, "
@@ -133,7 +135,7 @@ def difference(run: SimpleNamespace) -> Exercise:
     )
     return Exercise(
         right=p,
-        also=heterogeneity.pool(centre, se).q_p_value,  # Q of two is the square of z
+        also=heterogeneity.pool(lift[:2], se).q_p_value,  # Q of two is the square of z
         because=f"One by one the two have {words.p_value(p_a)} and {words.p_value(p_b)}; their "
         f"difference has {words.p_value(p)}. Three questions, three answers. (Q of these two "
         "segments alone gives the same p: with two, Q is z squared.)",
@@ -159,13 +161,18 @@ def difference(run: SimpleNamespace) -> Exercise:
                 "That standard error belongs to the mean of the two lifts. Their difference varies "
                 "twice as much.",
             ),
-            "plain lifts": (
-                2 * stats.norm.sf(abs(two["lift"].iloc[0] - two["lift"].iloc[1]) / gap_se),
-                "Very close. For rates `lift` and `se` do not quite fit together: use `centre`, as "
-                "the section on Q does.",
+            "each with its own error": (
+                gap_p(0, 1, errors=own_se),
+                "Very close. The table's `se` belongs to the interval of one segment alone: use "
+                "`se` of the section on Q.",
+            ),
+            "the centres of the intervals": (
+                gap_p(0, 1, table["t"].to_numpy() * own_se, own_se),
+                "Very close. For rates `t * se` is the centre of an interval, moved by the users "
+                "it adds: use `lift` and `se` of the section on Q.",
             ),
             "Q of all segments": (
-                heterogeneity.pool(every_centre, table["se"]).q_p_value,
+                stats.chi2.sf(coins.cochran_q(cells, rate), len(table) - 1),
                 "That is Q over all segments. The question is about the first two rows.",
             ),
             "first and third": (gap_p(0, 2), others),
@@ -174,8 +181,8 @@ def difference(run: SimpleNamespace) -> Exercise:
             "the complement": (1 - p, "That is 1 - p: how often luck stays *nearer* to zero."),
         },
         hints=(
-            "The invented segments A and B show how: here `centre[0]` and `centre[1]` are the "
-            "lifts.",
+            "The invented segments A and B show how: here `lift.iloc[0]` and `lift.iloc[1]` are "
+            "the lifts.",
             "The gap's standard error is the root of `se[0]**2 + se[1]**2`. Then `2 * "
             "stats.norm.sf(...)`.",
         ),
