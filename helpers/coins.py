@@ -12,6 +12,8 @@ from helpers import check_seed, check_share, words
 AT_ONCE = 2_000_000  # coins that are held at once
 IN_ALL = 20_000_000  # coins that are flipped: fewer runs for a larger log
 RUNS = 1_000
+FEWEST = 10  # in an arm, of values that are not the usual one, such as buyers
+ANY = "make some interval leave out zero, promised 5.0 %"
 
 
 class Cells(NamedTuple):
@@ -141,12 +143,18 @@ def doubts(luck: pd.DataFrame, p_value: pd.Series, level: float) -> list[str]:
     """Why an interval of this level should not be read, or "": one for each column of luck.
 
     luck: p-values of experiments without effect, runs x segments; p_value: those of the log.
-    Either new coins lead it away from zero clearly more than twice as often as promised, or cannot
-    be tested in most runs; or, where it leaves out zero, they make one of the readable segments
-    look as clear in more than 5 % of the runs (Westfall and Young 1993).
+    Either new coins lead it, or any of them together, away from zero clearly more than twice as
+    often as promised, or cannot be tested in most runs; or, where it leaves out zero, they make one
+    of the readable segments look as clear in more than 5 % of the runs (Westfall and Young 1993).
+    All this supposes a treatment that does nothing to anybody; one that changes the shape of the
+    outcome, and not its mean, can still mislead small arms.
     """
     found = [_broken_promise(luck[name], level) for name in luck]
     readable = luck.loc[:, [not doubt for doubt in found]]
+    together = (readable < level).any(axis=1)
+    if _too_often(together, 0.05):
+        share = words.percent(together.mean())
+        return [doubt or f"without effect {share} of new coins {ANY}" for doubt in found]
     for place, p in enumerate(p_value):
         if found[place] == "" and p < level:
             smallest = readable[luck.iloc[:, place].notna()].min(axis=1)
@@ -156,15 +164,33 @@ def doubts(luck: pd.DataFrame, p_value: pd.Series, level: float) -> list[str]:
     return found
 
 
+def few_that_differ(outcome: pd.Series, treated: pd.Series) -> str:
+    """Where most users have one value, such as 0, and few in an arm have another: a doubt.
+
+    The spread of such an arm is a guess, mostly too low, and 0 if nobody differs. Rates have their
+    own interval, so the doubt is about numbers alone.
+    """
+    usual = outcome.mode().iloc[0]
+    differ = outcome != usual
+    fewest = int(min(differ[treated].sum(), differ[~treated].sum()))
+    if outcome.isin([0, 1]).all() or differ.mean() >= 0.5 or fewest >= FEWEST:
+        return ""
+    return f"an arm has {words.count(fewest, 'user')} with another value than {usual:g}"
+
+
 def _broken_promise(luck: pd.Series, level: float) -> str:
     tested = luck.dropna()
-    alarms = int((tested < level).sum())
     if len(tested) < len(luck) / 2:
         return "new coins seldom leave enough to test"
-    if stats.binom.sf(alarms - 1, len(tested), 2 * level) < 0.01:
-        share = words.percent(alarms / len(tested))
-        return f"without effect it leaves out zero in {share} of new coins"
+    if _too_often(tested < level, level):
+        share, promised = words.percent((tested < level).mean()), words.percent(level)
+        return f"without effect it leaves out zero in {share} of new coins, promised {promised}"
     return ""
+
+
+def _too_often(alarms: pd.Series, level: float) -> bool:
+    """Whether they come more than twice as often as promised, beyond what counting explains."""
+    return bool(stats.binom.sf(alarms.sum() - 1, len(alarms), 2 * level) < 0.01)
 
 
 def _flip_rates(

@@ -76,15 +76,14 @@ def load_log(
     path = FOLDER / "ab_test_data.csv" if path is None else Path(path)
     roles = (segment, outcome, group)
     ids = [] if user in (None, users.EVERY_ROW) else [str(user)]
-    table = _read_csv(path, [*roles, "age", *ids, *users.USUAL], (segment, group, *ids))
+    known = [*users.USUAL, *(f"{who}_id" for who in users.USUAL)]
+    table = _read_csv(path, [*roles, "age", *ids, *known], (segment, group, *ids))
     cut_by_age = segment == "age_band" and "age_band" not in table and "age" in table
     _require([*(roles[1:] if cut_by_age else roles), *ids], table, path)
     if cut_by_age:
         _refuse_blanks(["age"], table, path)
         table["age_band"] = segments.age_band(_numbers("age", table, path, RANGES["Age"]))
     _check_roles(roles)
-    if user is None:
-        ids = [name for name in users.id_columns(table) if name not in roles]
     _refuse_blanks([*roles, *ids], table, path)
     table[outcome] = _outcomes(outcome, table, path)
     table[group] = _labels(group, table, path)
@@ -92,7 +91,9 @@ def load_log(
     if not cut_by_age:
         table[segment] = _in_order(_labels(segment, table, path))
     _check_segments(table[segment], path)
-    return users.one_row_each(table, user, roles, shown(path.name))
+    table = users.one_row_each(table, user, roles, shown(path.name))
+    _check_far(table[outcome], path)
+    return users.with_numbers(table, roles)
 
 
 def check_log(log: pd.DataFrame, segment: str, outcome: str, group: str, control: object) -> None:
@@ -195,8 +196,9 @@ def _parsed(path: Path, as_text: Sequence[str]) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         header = pd.read_csv(path, nrows=0, **options)
-        # codes keep their zeros, also where blanks stand around the name
-        options["dtype"] = {name: str for name in header if name.strip() in as_text}
+        # codes and ids keep their zeros, also where blanks stand around the name
+        text = {*as_text, *(users.id_columns(header.columns.str.strip()) if as_text else [])}
+        options["dtype"] = {name: str for name in header if name.strip() in text}
         return pd.read_csv(path, **options).rename(columns=str.strip)
 
 
@@ -247,17 +249,21 @@ def _numbers(name: str, table: pd.DataFrame, path: Path, limits: tuple[int, int]
 
 
 def _outcomes(name: str, table: pd.DataFrame, path: Path) -> pd.Series:
-    """The column as numbers; InputError also where rounding would show in what is computed."""
+    """The column as numbers."""
     if table[name].dtype == bool:
         return table[name].astype(int)
-    numbers = _numbers(name, table, path, OUTCOMES)
+    return _numbers(name, table, path, OUTCOMES)
+
+
+def _check_far(numbers: pd.Series, path: Path) -> None:
+    """Raise InputError where rounding would show in what is computed."""
     middle, spread = numbers.mean(), numbers.std()
     if abs(middle) > FAR * spread > 0:
         raise InputError(
-            f"{shown(path.name)}, column {shown(name)}: values of about {middle:.6g} that differ "
-            f"by some {spread:.2g} cannot be told apart well. Subtract {middle:.0f} from each."
+            f"{shown(path.name)}, column {shown(numbers.name)}: values of about {middle:.6g} that "
+            f"differ by some {spread:.2g} cannot be told apart well. Subtract {middle:.0f} from "
+            "each."
         )
-    return numbers
 
 
 def _refuse(bad: pd.Series, path: Path | None, values: pd.Series, fault: str) -> None:

@@ -82,15 +82,16 @@ def compare_segments(
 def smallest_worth(control_mean: float, rate: bool, worth: float | None) -> float:
     """The smallest lift worth having, in the unit of the outcome; None: 5 % of the control mean.
 
-    rate: whether the outcome is a conversion.
+    That default is rounded to four digits, so that what is shown is what decides. rate: whether the
+    outcome is a conversion.
     Raises InputError for a worth not above 0, or one that no rate can rise by.
     """
     if worth is None:
-        worth = round(0.05 * abs(float(control_mean)), 12)
-        if worth == 0:
+        worth = float(f"{0.05 * abs(float(control_mean)):.4g}")
+        if worth < 1e-9:
             raise InputError(
-                "is not given, and 5 % of a control mean of 0 is nothing: give the smallest lift "
-                "worth having.",
+                f"is not given, and 5 % of a control mean of {abs(control_mean):.3g} is nothing: "
+                "give the smallest lift worth having.",
                 "worth",
             )
     words.check_worth(worth)
@@ -117,14 +118,13 @@ def decide(
     95 %, those of the segments hold together: 95 % for all that can be tested (Bonferroni).
     decision is that of `words.decision`, or "not testable". It is "check the ratio" in every row
     where one of the arms' sizes does not fit control_share (p < 0.001), and "do not read" where
-    `coins.new_coins` show that the interval does not keep its promise in this log, or that luck
-    alone makes such an interval too often; what follows says why. worth: see `smallest_worth`.
+    there are `coins.doubts` of the interval, or too few users of an arm differ from the rest; what
+    follows says why. worth: see `smallest_worth`.
     users_needed: where more are to be collected, how many in both arms give 80 % power for a lift
     of worth at the level of the row, with the spreads seen and the planned share; else nan.
     Raises InputError as `compare_segments` and `smallest_worth` do, and where fewer than two
     segments can be tested.
     """
-
     whole, parts = _tested(log, segment, outcome, group, control, control_share)
     rate, alpha = is_rate(log[outcome]), 0.05 / _count_testable(parts)
     worth = smallest_worth(float(whole["mean_control"].iloc[0]), rate, worth)
@@ -133,7 +133,8 @@ def decide(
     luck = coins.new_coins(log, segment, outcome, control_share, seed)
     doubts = coins.doubts(luck.everyone, whole["p_value"], 0.05)
     doubts += coins.doubts(luck.p_value, parts["p_value"], alpha)
-    users = [log[outcome], *(part for _, part in log.groupby(segment, observed=True)[outcome])]
+    seen = pd.DataFrame({"y": log[outcome], "treated": log[group] != control})
+    users = [seen, *(part for _, part in seen.groupby(log[segment], observed=True))]
     rows = zip(table.itertuples(), users, doubts, strict=True)
     table["decision"] = [_decision(*row, worth) for row in rows]
     odd = [str(name) for name, p in table["ratio_p"].items() if p < RATIO_ALARM]
@@ -246,11 +247,12 @@ def _count_testable(table: pd.DataFrame) -> int:
     return testable
 
 
-def _decision(row: Any, outcome: pd.Series, doubt: str, worth: float) -> str:
+def _decision(row: Any, users: pd.DataFrame, doubt: str, worth: float) -> str:
     if math.isnan(row.ci_low):
         return NOT_TESTABLE
+    doubt = doubt or coins.few_that_differ(users["y"], users["treated"])
     if doubt:
-        seen = coins.causes(outcome, row.n_control, row.n_treatment)
+        seen = coins.causes(users["y"], row.n_control, row.n_treatment)
         return f"{words.DO_NOT_READ}: {', '.join([*seen, doubt])}"
     return words.decision(row.ci_low, row.ci_high, worth)
 
@@ -259,6 +261,8 @@ def _tested(
     log: pd.DataFrame, segment: str, outcome: str, group: str, control: object, share: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All users as one row, and the segments, with intervals of 95 %."""
+    if segment in log and (log[segment].astype(str) == EVERYONE).any():
+        raise InputError(f"has the value '{EVERYONE}', the name of another row.", "segment")
     everyone = log.assign(**{EVERYONE: EVERYONE})
     return (
         compare_segments(everyone, EVERYONE, outcome, group, control, control_share=share),

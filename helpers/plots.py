@@ -46,6 +46,7 @@ def use_style() -> None:
     """
     plt.style.use(STYLE)
     pd.set_option("display.html.use_mathjax", False, "display.precision", 4)
+    pd.set_option("display.max_colwidth", None)  # reasons are told to their end
     shell = get_ipython()
     if shell is not None:
         for kind in (float, np.float64):
@@ -130,7 +131,8 @@ def landing(piles: Piles, title: str, xlabel: str, cut: Cut = np.inf, marks: Mar
     """
     piles = {name: np.asarray(values)[np.isfinite(values)] for name, values in piles.items()}
     figure, axes = _axes(title, 1.3 + 0.9 * len(piles), xlabel, marks, rows=len(piles))
-    ends = np.quantile(np.concatenate(list(piles.values())), [0.0005, 0.9995])
+    every = np.concatenate([*piles.values(), [] if any(map(len, piles.values())) else [0, 1]])
+    ends = np.quantile(every, [0.0005, 0.9995])
     told = []
     for ax, (name, values) in zip(axes, piles.items(), strict=True):
         limit = cut[name] if isinstance(cut, Mapping) else cut
@@ -149,6 +151,8 @@ def landing(piles: Piles, title: str, xlabel: str, cut: Cut = np.inf, marks: Mar
 def _edges(values: np.ndarray, ends: np.ndarray, limit: float) -> np.ndarray:
     """Of some 60 bars: whole steps wide where values come in steps, else one ends at the limit."""
     values = values[(values >= ends[0]) & (values <= ends[1])]
+    if not values.size:
+        return np.array(ends)
     low, high = values.min(), values.max()
     width, step = (high - low) / 60, np.diff(np.unique(values)).min(initial=high - low)
     if step > width / 8:

@@ -60,7 +60,7 @@ def sums(
     are needed.
     """
     _check_columns(log, segment, outcome, group, covariate, user)
-    if user:
+    if user is not None:
         log = _added_up(log, user, segment, group, [outcome], [covariate] if covariate else [])
     y = log[outcome].cast("float64")
     found = {
@@ -69,7 +69,7 @@ def sums(
         "mean": y.mean(),
         "var": y.var(how="sample"),
     }
-    for name in ("both", "moved", "varied") if user else ():
+    for name in ("both", "moved", "varied") if user is not None else ():
         found[name] = log[f"{name} {FLAG}"].sum()
     if covariate:
         x = log[covariate].cast("float64")
@@ -85,6 +85,8 @@ def _added_up(
 ) -> ibis.Table:
     """A row per user: the outcome added up, else the smallest value; blank where one is blank."""
     found = {}
+    texts = [name for name in (user, segment, group) if log[name].type().is_string()]
+    log = log.mutate(**{name: log[name].strip().nullif("") for name in texts})
     for name in (segment, group, *outcome, *covariate):
         value = log[name].cast("float64").sum() if name in outcome else log[name].min()
         known = (log[name].count() == log.count()) & (log[user].count() == log.count())
@@ -152,7 +154,7 @@ def _check_columns(
     if not isinstance(log, ibis.Table):
         raise InputError(f"The log is a {type(log).__name__}; give an Ibis table (scale.read_log).")
     numbers = [outcome, covariate] if covariate else [outcome]
-    names = [segment, group, *numbers, *([user] if user else [])]
+    names = [segment, group, *numbers, *([] if user is None else [user])]
     missing = [str(name) for name in names if name not in log.columns]
     if missing:
         columns = ", ".join(log.columns)
@@ -198,9 +200,11 @@ def _check_repeats(log: ibis.Table, roles: list[str]) -> None:
     """Raise InputError where a column that is called like an id repeats."""
     for name in users.id_columns(log.columns):
         if name not in roles:
-            rows, different = log.agg(n=log.count(), ids=log[name].nunique()).execute().iloc[0]
-            if different < rows:
-                users.refuse_repeats(name, int(different), int(rows), "the log")
+            seen = {"n": log.count(), "known": log[name].count(), "ids": log[name].nunique()}
+            n, known, different = map(int, log.agg(**seen).execute().iloc[0])
+            users.check_blank(n - known, name, "The log")
+            if different < n:
+                users.refuse_repeats(name, different, n, "the log")
 
 
 def _check_users(table: pd.DataFrame, user: str, segment: str, covariate: str | None) -> None:

@@ -1,15 +1,20 @@
 """The unit of analysis: a coin is flipped for a user, so a user is one row."""
 
+import math
 import re
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from helpers import InputError, shown, words
 
 EVERY_ROW = "none"  # of the knob user: every row is a user, whatever a column is called
-USUAL = {"user", "customer", "client", "visitor", "id", "uuid"}
-USUAL |= {f"{who}id" for who in ("user", "customer", "client", "visitor")}
+USUAL = {"user", "customer", "client", "visitor", "id", "uuid", "uid", "guid", "custid"}
+OTHERWISE = 'If {} does not name users: give user = the column that does, or "none".'
+USUAL |= {
+    f"{who}id" for who in ("user", "customer", "client", "visitor", "member", "account", "cookie")
+}
 
 
 def id_columns(columns: Iterable[object]) -> list[str]:
@@ -30,12 +35,15 @@ def one_row_each(
     segments, and a user column that is a role as well.
     """
     if user in roles:
-        raise InputError(f"is {shown(user)}, which has another purpose already.", "user")
+        raise InputError(
+            f"is {shown(user)}, which has another purpose already. Give the column of ids.", "user"
+        )
     table.attrs["rows"] = len(table)
     segment, outcome, group = roles
     recognised = [name for name in id_columns(table) if name not in roles]
     for name in recognised if user is None else [user] if user != EVERY_ROW else []:
-        ids = table[name].astype(str).str.strip()
+        ids = table[name].astype("string").str.strip()
+        check_blank(int((ids.fillna("") == "").sum()), name, where)
         again = ids.duplicated()
         if not again.any():
             continue
@@ -45,9 +53,33 @@ def one_row_each(
             refuse_repeats(name, len(ids) - int(again.sum()), len(ids), where)
         check_moved(int((rows[segment].nunique() > 1).sum()), segment, name, where)
         kept = table[~again].set_index(ids[~again])
-        kept[outcome] = rows[outcome].sum()
+        kept[outcome] = _without_noise(rows[outcome].sum())
         return kept.reset_index(drop=True)
     return table
+
+
+def with_numbers(table: pd.DataFrame, roles: tuple[str, ...]) -> pd.DataFrame:
+    """The ids as whole numbers, where all are written as such."""
+    for name in id_columns(table):
+        whole = table[name].str.fullmatch("0|[1-9][0-9]{0,17}") if name not in roles else False
+        if np.all(whole):
+            table[name] = table[name].astype(np.int64)
+    return table
+
+
+def _without_noise(sums: pd.Series) -> pd.Series:
+    """The sums, rounded to twelve digits of the largest: 0.1 + 0.2 + 0.7 is 1 in any order."""
+    largest = sums.abs().max()
+    return sums if largest == 0 else sums.round(12 - math.ceil(math.log10(largest)))
+
+
+def check_blank(count: int, name: str, where: str) -> None:
+    """Raise InputError where an id is blank."""
+    if count:
+        raise InputError(
+            f"{where}, column {shown(name)}: {words.count(count, 'id')} blank. Fill them in, or "
+            f"take the rows out.\n{OTHERWISE.format(shown(name))}"
+        )
 
 
 def refuse_repeats(name: str, users: int, rows: int, where: str) -> None:
@@ -66,8 +98,8 @@ def check_both_arms(count: int, name: str, where: str) -> None:
     if count:
         stand = "user stands" if count == 1 else "users stand"
         raise InputError(
-            f"{where}: {count:,} {stand} in both arms, by column {shown(name)}. Nobody can have "
-            "had both:\nfind out why, and take those users out."
+            f"{where}: {count:,} {stand} in both arms, by column {shown(name)}. Find out why, and "
+            f"take those out.\n{OTHERWISE.format(shown(name))}"
         )
 
 

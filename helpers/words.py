@@ -43,11 +43,11 @@ def number(x: float, digits: int = 2, sign: bool = False) -> str:
 def given(x: float, sign: bool = False) -> str:
     """A number that somebody typed, not rounded onto another; a plus sign on demand.
 
-    Two decimals where they suffice, else four digits.
+    Two decimals where they suffice, else up to ten digits.
     """
     if round(x, 2) == x:
         return number(x, sign=sign)
-    return f"{x:{'+' if sign else ''},.4g}"
+    return f"{x:{'+' if sign else ''},.10g}"
 
 
 def percent(share: float, digits: int = 1, sign: bool = False) -> str:
@@ -150,8 +150,11 @@ def verdict(
     """
     check_worth(worth)
     low, high, worth = scale * result.ci_low, scale * result.ci_high, scale * worth
-    lift = number(scale * result.lift, sign=True)
-    ends = interval(low, high, digits_apart((low, high), (0.0, worth)))
+    digits = digits_apart((low, high), (0.0, worth))
+    lift = number(
+        scale * result.lift, max(2, digits_apart((scale * result.lift,), (low, high))), True
+    )
+    ends = interval(low, high, digits)
     seen = f"Treatment minus control is {lift} {unit} (interval {ends}, {p_value(result.p_value)})."
     said = _said(low, high, worth, f"{given(worth)} {unit}")
     if not math.isfinite(result.relative_ci_low):

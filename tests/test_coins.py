@@ -302,12 +302,33 @@ def test_one_that_leaves_out_zero_too_often_is():
     luck = uniform_luck()
     luck[2] = luck[2] ** 2  # 11 % instead of 1.25 %
     share_of = words.percent((luck[2] < 0.0125).mean())
-    said = f"without effect it leaves out zero in {share_of} of new coins"
+    said = f"without effect it leaves out zero in {share_of} of new coins, promised 1.2 %"
     assert coins.doubts(luck, pd.Series([0.5] * 4), 0.0125) == ["", "", said, ""]
     luck[2] = luck[2].where(np.arange(1_000) < 300)
     said = "new coins seldom leave enough to test"
     luck[2] = luck[2].mask(np.arange(1_000) >= 100)
     assert coins.doubts(luck, pd.Series([0.5] * 4), 0.0125)[2] == said
+
+
+def test_many_that_leave_out_zero_a_little_too_often_are_doubted_together():
+    """Of most of them counting cannot tell alone; together they come in 13 % of the runs."""
+    luck, p = uniform_luck(m=40, runs=4_000), pd.Series([0.5] * 40)
+    found = coins.doubts(0.36 * luck, p, 0.05 / 40)
+    assert sum("make some interval leave out zero, promised 5.0 %" in x for x in found) > 25
+    assert "" not in found
+    assert coins.doubts(luck, p, 0.05 / 40) == [""] * 40
+
+
+def test_few_who_differ_from_the_rest():
+    treated = pd.Series(np.arange(400) % 2 == 1)
+    buyers = pd.Series(np.where(np.arange(400) < 40, 7.5, 0.0))
+    assert coins.few_that_differ(buyers, treated) == ""
+    fewer = buyers.where(np.arange(400) < 19, 0.0)
+    said = "an arm has 9 users with another value than 0"
+    assert coins.few_that_differ(fewer, treated) == said
+    assert coins.few_that_differ(fewer + 3, ~treated) == said.replace(" 0", " 3")
+    assert coins.few_that_differ((fewer > 0).astype(int), treated) == ""  # a rate
+    assert coins.few_that_differ(pd.Series(range(6)), treated.head(6)) == ""
 
 
 def test_a_result_that_new_coins_show_as_clear_is_doubted():
@@ -389,6 +410,21 @@ def read(table):
 def test_no_effect_no_claim():
     guard_null(lambda table: out_of_zero(table) & read(table))
     caught(guard_null, out_of_zero)  # what the intervals alone would say
+
+
+def test_an_arm_with_few_buyers_is_not_held_for_want_of_a_gain(monkeypatch):
+    """Every buyer spends a third more; nobody is told that no gain worth having is there."""
+    monkeypatch.setattr(coins, "RUNS", 100)
+    rng, false = np.random.default_rng(9), {True: [], False: []}
+    for seed in range(30):
+        log = a_log(rng, 6, 800, 0.9, buyers)
+        log["y"] *= np.where(log["group"] == "control", 1, 4 / 3)
+        worth = 0.1 * float(log["y"].mean())
+        table = heterogeneity.decide(log, "s", "y", control_share=0.9, worth=worth, seed=seed)
+        held = table["decision"].str.startswith(words.HOLD)
+        false[True].append((held & read(table)).iloc[1:].any())
+        false[False].append((table["ci_high"].iloc[1:] < worth).any())  # by the intervals alone
+    assert share(false[True]) < 0.05 < 0.3 < share(false[False])
 
 
 def test_where_the_intervals_do_not_hold_it_says_why():

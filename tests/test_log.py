@@ -341,12 +341,12 @@ BAD_LOGS = {
         "column user_id of",
         "repeats: 5 values in 6 rows",
     ),
-    "blank user": (one_more(",30,pro,test,1"), {}, "column user_id, line 6", "blank"),
+    "blank user": (one_more(",30,pro,test,1"), {}, "column user_id: 1 id blank", '"none"'),
     "blank users": (
         [*one_more(",30,pro,test,1"), ",31,pro,test,1"],
         {},
-        "column user_id, line 6",
-        "blank",
+        "column user_id: 2 ids blank",
+        "take the rows out",
     ),
 }
 

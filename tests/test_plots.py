@@ -319,3 +319,9 @@ def test_the_look_is_set_for_figures_that_follow():
         table = pd.DataFrame({"band": ["$5 to $9"]}).to_html()
         assert "mathjax_ignore" in table and "tex2jax_ignore" in table
         plt.close(figure)
+
+
+def test_a_pile_of_nothing_is_drawn_too(shown):
+    """Where no experiment can be tested, the figure stands empty, and the notebook goes on."""
+    plots.landing({"new coins": np.array([])}, "0 of 0", "Q", marks={"ours": 2.0})
+    plots.landing({"a": np.array([]), "b": np.array([1.0, 2.0])}, "one pile", "Q")

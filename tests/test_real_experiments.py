@@ -133,19 +133,17 @@ def test_notebook_09_tells_the_truth(grade, cut, clusters, target, seed, tmp_pat
     many = clusters == max(choice[2] for choice in CHOICES)  # where figures have most to show
     everything = "\n".join(run_in_process(PATHS["09"], knobs, monkeypatch, drawn=many))
     assert lies(everything) == []
-    difference = star_row(grade)[1]
-    fitting = re.search(r"schools as draws: (Treatment minus control is .*)", everything)[1]
-    low, high = (float(x) for x in re.search(r"interval (\S+) to (\S+),", fitting).groups())
+    verdicts = re.findall(r"Treatment minus control is .*", everything)
+    assert f"{star_row(grade)[1]:+.2f} test points" in verdicts[0]
+    low, high = (float(x) for x in re.search(r"interval (\S+) to (\S+),", verdicts[1]).groups())
     assert {words.GAIN: "A clear gain", words.OPEN: "Too uncertain"}[
         words.verdict_label(low, high, 5.0)
-    ] in fitting
-    assert f"Treatment minus control is {difference:+.2f} test points" in everything
-    assert f"Test of equal effects by {cut}: " in everything and f"Cluster {target}: " in everything
-    p = {
-        name: float(value)
-        for name, value in re.findall(r"^- (\w+): gap .*?, p = (\S+)\.$", everything, re.MULTILINE)
-    }
-    assert p["administrative"] < 0.05 < p["sales"]
+    ] in verdicts[1]
+    assert f"lift of small classes by {cut}" in everything
+    assert re.search(r"Do the two gaps differ\? p = 0\.2\d+", everything)
+    tried = re.search(r"school effects, classes +(\S+) +(\S+)\n.*schools +(\S+) +(\S+)", everything)
+    errors = [float(x) for x in tried.groups()]
+    assert errors[0] < errors[2] and errors[1] > 0.07 > errors[3]
 
 
 @needs_data
@@ -154,7 +152,7 @@ def test_notebook_09_tells_the_truth(grade, cut, clusters, target, seed, tmp_pat
     [
         ({"grade": "4"}, "grade must be"),
         ({"pupil_segment": "place"}, "pupil_segment one of gender, lunch, ethnicity"),
-        ({"n_clusters": 3, "target_cluster": 3}, "target_cluster from 0 to one less"),
+        ({"n_clusters": 3, "target_cluster": 3}, "target_cluster is 3; give one from 0 to 2"),
         ({"worth": 0}, "worth is 0"),
     ],
 )
@@ -266,6 +264,37 @@ def test_groups_that_hold_both_arms_make_the_usual_error_too_large():
     assert usual < 0.035
     with pytest.raises(AssertionError):
         guard_alarms(0.01)
+
+
+def paired_alarms(by_pair: bool, pairs=60, each=12, worlds=2_000) -> tuple[float, float]:
+    """False-alarm rate, and mean error over true one, with school effects; classes have luck.
+
+    Two classes a school, of each arm one; the errors take schools (by_pair) or classes as draws.
+    """
+    rng = np.random.default_rng(7)
+    y = rng.normal(size=(worlds, pairs, 2, each)) + 0.4 * rng.normal(size=(worlds, pairs, 2, 1))
+    y = y - y.mean(axis=(2, 3), keepdims=True)  # what is left beside the mean of the school
+    x = np.array([-0.5, 0.5])[:, None]
+    lift = 2 * (x * y).sum(axis=(1, 2, 3)) / (pairs * each * 0.5) / 2
+    pulls = (x * (y - lift[:, None, None, None] * x)).sum(axis=3)
+    sums = pulls.sum(axis=2) if by_pair else pulls.reshape(worlds, -1)
+    error = np.sqrt((sums**2).sum(axis=1)) / (pairs * each * 0.5)
+    limit = stats.t.ppf(0.975, sums.shape[1] - 1)
+    return float((np.abs(lift) > limit * error).mean()), float(error.mean() / lift.std())
+
+
+def guard_paired(rate: float, ratio: float) -> None:
+    guard_alarms(rate)
+    assert abs(ratio - 1) < 0.05
+
+
+def test_with_school_effects_the_draws_are_schools():
+    """Classes as draws: the left-overs of a pair mirror each other, and the error is too small."""
+    guard_paired(*paired_alarms(by_pair=True))
+    rate, ratio = paired_alarms(by_pair=False)
+    with pytest.raises(AssertionError):
+        guard_paired(rate, ratio)
+    assert rate > 0.12 and ratio == pytest.approx(math.sqrt(0.5), abs=0.05)
 
 
 def test_clustered_error_mirrors_when_the_arms_are_swapped():

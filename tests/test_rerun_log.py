@@ -24,7 +24,8 @@ from tools import command, notebooks, rerun
 NUMBER = r"[+-]?[\d,]*\.?\d+"
 LINE = re.compile(
     rf"^(.*): (ship|hold: [a-z ]+|collect more) \(lift ({NUMBER}) (.*), interval ({NUMBER}) to "
-    rf"({NUMBER})(?:; [\d,]+ users? for 80 % power)?\)$"
+    rf"({NUMBER})(?:; 80 % power: [\d,]+ users? in all|; the [\d,]+ users? for 80 % power are "
+    r"there)?\)$"
 )
 UNTESTED = "too few users to test, or no variation"
 GAIN, LOSS = "größer, aber ruhig", "日本"
@@ -260,7 +261,7 @@ def guard_ratio(said) -> None:
     table = make(share=0.9)
     assert len(said(table)) == 3
     rows, first, second = said(table)
-    assert rows == "3,000 rows, each of them a user."
+    assert rows == "3,000 rows, each taken for a user."
     ratio = "Check the ratio of the arms first: a control share of 0.5 does not fit all users, "
     assert first.startswith(ratio) and all(name in first for name in (GAIN, LOSS, "rest"))
     assert second.startswith("Nothing is decided before that") and "--control-share" in second
@@ -287,7 +288,7 @@ def test_first_come_the_unit_the_worth_and_all_users(tmp_path):
     table = make(kind="revenue")
     rows, worth, everyone, *segments = said_of(table, tmp_path)
     default = 0.05 * table.loc[table["group"] == "control", "y"].mean()
-    assert rows == "3,000 rows, each of them a user."
+    assert rows == "3,000 rows, each taken for a user."
     assert worth == (
         f"Smallest lift worth having: {default:.4g} units of y (5 % of control's mean; --worth "
         "sets another)."
@@ -301,7 +302,13 @@ def test_first_come_the_unit_the_worth_and_all_users(tmp_path):
 def test_where_more_are_to_be_collected_the_number_stands(tmp_path):
     lines = said_of(make(), tmp_path, worth=0.02)
     open_ones = [line for line in lines if ": collect more" in line]
-    assert open_ones and all(re.search(r"; [\d,]+ users for 80 % power\)$", x) for x in open_ones)
+    assert open_ones and all(
+        re.search(r"; 80 % power: [\d,]+ users in all\)$", x) for x in open_ones
+    )
+    assert "; the 900 users for 80 % power are there" in "".join(
+        f"; {rerun.enough(needed, 1_000)}" for needed in (900, 1_001, 1e33)
+    )
+    assert rerun.enough(1e33, 5) == "80 % power: 1e+33 users in all"
     assert not any("80 %" in line for line in lines if line not in open_ones)
 
 
@@ -315,7 +322,7 @@ def test_an_age_is_cut_into_the_three_bands(tmp_path):
         control_share=0.5,
         worth=0.01,
     ).splitlines()
-    assert lines[0] == "20,000 rows, each of them a user."
+    assert lines[0] == "20,000 rows, each taken for a user."
     assert [read(line)[:2] for line in lines[2:]] == [
         ("all users", words.COLLECT),
         ("under 30", words.SHIP),

@@ -60,6 +60,7 @@ def test_a_column_that_does_not_repeat_changes_nothing():
 
 IDS = "user userid user_id User-ID customer Customer_ID customerId client CLIENT id ID uuid visitor"
 NO_IDS = "users order_id session age place ids userX"
+IDS += " uid guid member_id cookieId"
 
 
 def test_ids_are_known_by_their_usual_names():
@@ -163,3 +164,23 @@ def test_the_log_with_four_rows_a_customer():
     assert [whole["lift"], whole["p_value"]] == pytest.approx([0.195488721805, 0.073919465904])
     assert [west["ci_low"], west["ci_high"]] == pytest.approx([0.025316561713, 0.931205177417])
     assert experiment.sample_ratio_p(210, 190) == pytest.approx(whole["ratio_p"])
+
+
+def test_ids_keep_their_zeros_also_where_nobody_names_them(tmp_path):
+    """7 and 007 are two users; plain whole numbers come back as such."""
+    for ids, kind in ((("7", "007", "07"), "string"), (("7", "70", "700"), "int64")):
+        rows = "".join(
+            f"{code},{s},{arm},1\n"
+            for code, s, arm in zip(ids, "aab", ("control", "treatment", "control"), strict=True)
+        )
+        (tmp_path / "log.csv").write_text(f"user_id,s,group,y\n{rows}", encoding="utf-8")
+        log = data.load_log(tmp_path / "log.csv", "s", "y")
+        assert len(log) == 3 and (log["user_id"].dtype == kind or kind == "string")
+
+
+def test_sums_have_no_rounding_noise():
+    table = pd.DataFrame({"customer_id": [1, 1, 1, 2, 2, 2], "y": [0.1, 0.2, 0.7, 0.7, 0.2, 0.1]})
+    table = table.assign(place=["north"] * 3 + ["south"] * 3, group="control")
+    assert one_row_each(table, "customer_id")["y"].tolist() == [1, 1]
+    tiny = one_row_each(table.assign(y=table["y"] * 1e-9), "customer_id")["y"]
+    assert tiny.tolist() == pytest.approx([1e-9, 1e-9], rel=1e-9) and tiny.nunique() == 1

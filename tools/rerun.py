@@ -191,7 +191,7 @@ def users_line(log: pd.DataFrame, user: str | None) -> str:
     rows = words.count(log.attrs["rows"], "row")
     if user not in (None, users.EVERY_ROW):
         return f"{rows} of {words.count(len(log), 'user')}, added up by {shown(user)}."
-    return f"{rows}, each of them a user."
+    return f"{rows}, each taken for a user."
 
 
 def ratio_lines(ratios: list[tuple[object, float]], control_share: float) -> list[str]:
@@ -199,7 +199,7 @@ def ratio_lines(ratios: list[tuple[object, float]], control_share: float) -> lis
     odd = ", ".join(shown(name) for name, p in ratios if p < heterogeneity.RATIO_ALARM)
     if not odd:
         return []
-    fits = f"a control share of {control_share:g} does not fit {odd}"
+    fits = f"a control share of {control_share} does not fit {odd}"
     return [
         f"Check the ratio of the arms first: {fits}.",
         "Nothing is decided before that: look for the broken pipe, or give the planned share with "
@@ -214,15 +214,23 @@ def decision_lines(table: pd.DataFrame, worth: float, scale: float, unit: str) -
         if row.decision == heterogeneity.NOT_TESTABLE:
             lines.append(f"{row.Index}: too few users to test, or no variation")
             continue
-        low, high = scale * row.ci_low, scale * row.ci_high
-        digits = words.digits_apart((low, high), (0.0, scale * worth))
-        seen = f"lift {words.number(scale * row.lift, digits, sign=True)} {unit}"
+        lift, low, high = scale * row.lift, scale * row.ci_low, scale * row.ci_high
+        digits = words.digits_apart((lift, low, high), (0.0, scale * worth))
+        seen = f"lift {words.number(lift, digits, sign=True)} {unit}"
         if not row.decision.startswith(words.DO_NOT_READ):
             seen += f", interval {words.interval(low, high, digits)}"
         if row.decision == words.COLLECT:
-            seen += f"; {words.count(row.users_needed, 'user')} for 80 % power"
+            seen += f"; {enough(row.users_needed, row.n_control + row.n_treatment)}"
         lines.append(f"{row.Index}: {row.decision} ({seen})")
     return lines
+
+
+def enough(needed: float, users: float) -> str:
+    """How many users in all give the power of 80 %, and whether they are there already."""
+    many = words.count(needed, "user") if needed < 1e12 else f"{needed:.0e} users"
+    return (
+        f"the {many} for 80 % power are there" if users >= needed else f"80 % power: {many} in all"
+    )
 
 
 # The run itself
@@ -404,6 +412,7 @@ def of_what(knobs: dict[str, object]) -> tuple[str, str]:
         log, outcome, segment = (str(knobs[name]) for name in ("log_file", "outcome", "segment"))
         parts = ["log", Path(log).stem, outcome, "by", segment]
         data_used = f"{log}, {outcome} by {segment}"
+        data_used += f", users by {knobs['user']}" if knobs.get("user") else ""
     else:
         own = knobs["customers_file"]
         parts = ["cluster", str(knobs["target_cluster"])]

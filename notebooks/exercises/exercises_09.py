@@ -129,8 +129,8 @@ def own_schools(run: SimpleNamespace) -> Exercise:
             ),
             "school effects, classes as draws": (
                 error_of(mine, True, "teacher") / usual,
-                "Nearly: the luck of classes is in. Does it allow for an effect that differs from "
-                "school to school?",
+                "The fourth way. Inside a school the left-overs of its classes mirror each other, "
+                "so classes are no separate draws once the mean of the school is taken off.",
             ),
             "against the third way": (
                 best / error_of(mine, True, None),
@@ -170,8 +170,8 @@ def own_schools(run: SimpleNamespace) -> Exercise:
             ),
         },
         hints=(
-            "Which of the five ways compares pupils inside schools, and takes the largest group as "
-            "the draw? Which one is the usual error?",
+            "Which of the five ways compares pupils inside schools, and takes schools as the "
+            "draws? Which one is the usual error?",
             '`fit(...)` gives both. The usual one is `fit("score ~ small", my_pupils)`; for the '
             "other one look up its formula and its draws in `ways`. "
             '`.bse["small"]` is the standard error.',
