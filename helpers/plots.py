@@ -198,10 +198,12 @@ def curves(
     """
     figure, (ax,) = _axes(title, 3.4, str(table.index.name), None)
     falls = table.iloc[-1, 0] < table.iloc[0, 0]  # names stand where no line is
-    for (name, line), colour in zip(table.items(), (BLUE, GREEN, ORANGE, INK), strict=False):
-        colour = ARMS.get(name, colour)
-        ax.plot(line.index, line, color=colour)
-        _write(ax, line.index[-1], line.iloc[-1], f" {name}", colour, va="center")
+    place, gap = -np.inf, 0.07 * np.ptp(table.to_numpy())
+    colours = dict(zip(table, (BLUE, GREEN, ORANGE, INK), strict=False)) | ARMS
+    for name, end in table.iloc[-1].sort_values().items():  # names do not overlap
+        ax.plot(table.index, table[name], color=colours[name])
+        place = max(place + gap, end)
+        _write(ax, table.index[-1], place, f" {name}", colours[name], va="center")
     for name, (x, y) in (points or {}).items():
         ax.plot(x, y, "o", color=INK)
         _write(ax, x, y, f"  {name}  ", ha="left" if falls else "right", va="bottom")
