@@ -204,9 +204,9 @@ def curves(
         ax.plot(table.index, table[name], color=colours[name])
         place = max(place + gap, end)
         _write(ax, table.index[-1], place, f" {name}", colours[name], va="center")
-    for name, (x, y) in (points or {}).items():
-        ax.plot(x, y, "o", color=INK)
-        _write(ax, x, y, f"  {name}  ", ha="left" if falls else "right", va="bottom")
+    for name, at in (points or {}).items():
+        ax.plot(*at, "o", color=INK)
+        _write(ax, *at, f"  {name}  ", ha="left" if falls else "right", va="bottom")
     if level is not None:
         ax.axhline(level[1], color=INK, linestyle=":", linewidth=1.2)
         _write(ax, 0, level[1], f" {level[0]}", transform=ax.get_yaxis_transform(), va="bottom")
@@ -214,10 +214,8 @@ def curves(
     ax.margins(x=0.08)
     ax.xaxis.set_major_formatter("{x:,.4g}")
     ax.xaxis.set_minor_formatter("")
-    show(
-        figure,
-        f"{title}. Named lines ({len(table.columns)}) over {table.index.name}; up: {ylabel}.",
-    )
+    lines = f"Named lines ({len(table.columns)}) over {table.index.name}; up: {ylabel}."
+    show(figure, f"{title}. {lines}")
 
 
 def _axes(title: str, height: float, xlabel: str, marks: Marks, rows: int = 1) -> Any:
