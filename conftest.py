@@ -5,6 +5,7 @@ A re-drawn picture must not differ grossly from the stored one.
 
 import base64
 import os
+import signal
 import tempfile
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from tests import kernels, notebook_checks
-from tools import notebooks
+from tools import command, notebooks
 
 NOTEBOOKS = [*notebooks.find(), *notebooks.find_solutions()]
 LEFT_OUT = [path for path in NOTEBOOKS if notebooks.missing_package(path)]
@@ -42,6 +43,18 @@ def picture_difference(stored: str, fresh: str) -> float:
     blurred = [image.resize(size).filter(ImageFilter.GaussianBlur(3)) for image in images]
     old, new = (255 - np.asarray(image, dtype=float) for image in blurred)
     return float(np.sqrt(np.mean((old - new) ** 2) / max(np.mean(old**2), 1e-9)))
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before():
+    """A command that was stopped leaves signals ignored: its process is about to end, ours is not.
+
+    The next test, and the programs that it starts, hear them again.
+    """
+    before = {number: signal.getsignal(number) for number in command.STOPS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

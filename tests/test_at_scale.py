@@ -53,7 +53,7 @@ def test_notebook_10_says_what_the_rows_say(knobs, tmp_path, monkeypatch):
         )
         labels.append((r.ci_low, r.ci_high))
     held = sum(low <= effect <= high for low, high in labels)
-    assert f"{held} of {len(labels)} intervals hold the planted effect" in everything
+    assert f"{held} of {len(labels)} hold the planted effect" in everything
     ways = re.search(r"rows taken for users.*\nusers, added up.*\nbuckets.*", everything)[0]
     rows, users, buckets = ([float(x) for x in line.split()[-3:]] for line in ways.splitlines())
     assert rows[2] == pytest.approx(users[2] / 2, rel=1e-3)

@@ -121,7 +121,15 @@ def made_up(n, **changes):
     """
     scale = n / 10**7
     seconds = dict(
-        NOTEBOOK=30, SCAN=0.05, SCAN_MORE=0.07, IBIS=0.1, CUPED=0.15, COMPARE=0.2, PANDAS=3, SPARK=1
+        NOTEBOOK=30,
+        SCAN=0.05,
+        SCAN_MORE=0.07,
+        IBIS=0.1,
+        CUPED=0.15,
+        COMPARE=0.2,
+        USERS=2,
+        PANDAS=3,
+        SPARK=1,
     )
     found = {
         name: bench.Measured(scale * s, 5.0, 300.0, 1e-12) for name, s in seconds.items()

@@ -34,6 +34,7 @@ JUDGED = 10**7  # targets are judged from here on
 LARGE = 10**8  # from here on pandas has one turn of two calls; Spark always has one, of four
 TURNS, CALLS, THREADS = 5, 5, 2
 BYTES_A_ROW = 13  # of disk, with something to spare
+MEMORY = "2GB"  # that DuckDB may take to add up users
 
 NOTEBOOK = "notebook 10"
 SCAN = "bare scan"
@@ -41,6 +42,7 @@ SCAN_MORE = "bare scan with before"
 IBIS = "Ibis on DuckDB"
 CUPED = "Ibis on DuckDB with before"
 COMPARE = "compare_segments with before"
+USERS = "users added up, of four rows each"
 PANDAS = "pandas"
 SPARK = "Spark"
 FLOORS = {IBIS: SCAN, CUPED: SCAN_MORE, COMPARE: SCAN_MORE}
@@ -112,8 +114,21 @@ def by_ibis(folder: Path, covariate: str | None = None, whole: bool = False) -> 
 
     log = scale.read_log(ibis.duckdb.connect(threads=THREADS), folder)
     if whole:
-        return lambda: scale.compare_segments(log, "segment", "outcome", covariate=covariate)
+        options = {"covariate": covariate, "user": "none"}
+        return lambda: scale.compare_segments(log, "segment", "outcome", **options)
     return lambda: scale.sums(log, "segment", "outcome", covariate=covariate).execute()
+
+
+def by_users(folder: Path) -> Call:
+    """The sums of users with four rows each, in little memory: what does not fit goes to disk."""
+    import ibis
+
+    from helpers import scale
+
+    connection = ibis.duckdb.connect(threads=THREADS, memory_limit=MEMORY)
+    log = scale.read_log(connection, folder)
+    log = log.mutate(user=log.user_id // 4)
+    return lambda: scale.sums(log, "segment", "outcome", user="user").execute()
 
 
 def by_pandas(folder: Path) -> Call:
@@ -155,6 +170,7 @@ CONTENDERS: dict[str, Callable[[Path], Call]] = {
     IBIS: by_ibis,
     CUPED: lambda folder: by_ibis(folder, "before"),
     COMPARE: lambda folder: by_ibis(folder, "before", whole=True),
+    USERS: by_users,
     PANDAS: by_pandas,
     SPARK: by_spark,
 }
