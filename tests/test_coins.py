@@ -367,8 +367,8 @@ def converted(rng, size):
 
 
 DESIGNS = [
-    (8, 500, 0.9, buyers, 60),  # the last number: how many logs
-    (4, 100, 0.8, lognormal, 40),
+    (8, 500, 0.9, buyers, 50),  # the last number: how many logs
+    (4, 100, 0.8, lognormal, 30),
     (4, 300, 0.5, exponential, 25),
     (6, 400, 0.9, converted, 25),
     (10, 16, 0.5, exponential, 25),
@@ -377,15 +377,19 @@ DESIGNS = [
 
 @cache
 def null_tables():
-    """The decisions of each design, by three hundred new coins a log."""
+    """The decisions of each design, by two hundred new coins a log."""
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coins, "RUNS", 300)
+        patch.setattr(coins, "RUNS", 200)
         for m, n, control_share, draw, logs in DESIGNS:
             rng, tables = np.random.default_rng(m * n), []
             for seed in range(logs):
                 log = a_log(rng, m, n, control_share, draw)
-                options = {"control_share": control_share, "worth": 0.3 * float(log["y"].std())}
+                # so much is worth having that no number of users has to be looked for
+                options = {
+                    "control_share": control_share,
+                    "worth": 0.9 if draw is converted else 9 * log["y"].std(),
+                }
                 tables.append(heterogeneity.decide(log, "s", "y", seed=seed, **options))
             found.append(tables)
     return found
