@@ -11,7 +11,7 @@ from helpers import InputError, shown, words
 
 EVERY_ROW = "none"  # of the knob user: every row is a user, whatever a column is called
 USUAL = {"user", "customer", "client", "visitor", "id", "uuid", "uid", "guid", "custid"}
-OTHERWISE = 'If {} does not name users: give user = the column that does, or "none".'
+OTHERWISE = 'If {} does not name users, name the column that does (user, --user), or say "none".'
 USUAL |= {
     f"{who}id" for who in ("user", "customer", "client", "visitor", "member", "account", "cookie")
 }

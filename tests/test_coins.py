@@ -274,6 +274,19 @@ def test_what_cannot_be_tested_is_nan_and_flat_is_flat():
     assert 0.2 < luck["b"].isna().mean() < 0.9  # an arm of one user, or none
 
 
+@pytest.mark.parametrize("kind", [float, int])
+def test_the_coins_have_the_planned_share(kind):
+    """At nineteen in twenty, a segment of thirty often has fewer than two treated users."""
+    small = pd.DataFrame({"s": ["a"] * 30, "y": (np.arange(30) % 2 == 0).astype(int)})
+    small["y"] = small["y"] * (1.5 if kind is float else 1)  # a number, or a rate
+    lost = [
+        coins.new_coins(small, "s", "y", planned, runs=2_000).p_value["a"].isna().mean()
+        for planned in (0.5, 0.95, 0.05)
+    ]
+    few = stats.binom.cdf(1, 30, 0.05)
+    assert lost == pytest.approx([0, few, few], abs=0.035)
+
+
 def test_fewer_runs_for_a_larger_log(monkeypatch):
     monkeypatch.setattr(coins, "IN_ALL", 3_000_000)
     assert len(coins.new_coins(LOG, "age_band", "converted").q) == 150

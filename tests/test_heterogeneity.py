@@ -711,6 +711,10 @@ BAD_CALLS = {
         "it needs two",
         "another column",
     ),
+    "decide: a segment called as all users are": (
+        lambda: heterogeneity.decide(a_log(True, 1).replace("gain", "all users"), "place", "y"),
+        "segment has the value 'all users'",
+    ),
     "worth: nothing": (
         lambda: heterogeneity.smallest_worth(0.0, False, None),
         "worth is not given",

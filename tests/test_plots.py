@@ -325,3 +325,35 @@ def test_a_pile_of_nothing_is_drawn_too(shown):
     """Where no experiment can be tested, the figure stands empty, and the notebook goes on."""
     plots.landing({"new coins": np.array([])}, "0 of 0", "Q", marks={"ours": 2.0})
     plots.landing({"a": np.array([]), "b": np.array([1.0, 2.0])}, "one pile", "Q")
+
+
+TWO_ROWS = pd.DataFrame(
+    {"low": [-1.0, 2.0], "estimate": [0.0, 3.0], "high": [1.0, 4.0]}, index=["a", "b"]
+)
+
+
+def test_other_intervals_lie_behind(drawn):
+    """Pale and broad, from end to end; without them there is nothing behind."""
+    ax = drawn(plots.intervals, TWO_ROWS, "t", "x", behind=TWO_ROWS - 5)[0].axes[0]
+    ends = [sorted(line[:, 0]) for line in ax.collections[0].get_segments()]
+    assert ends == [[-6, -4], [-3, -1]]
+    assert len(drawn(plots.intervals, TWO_ROWS, "t", "x")[0].axes[0].collections) == 1
+
+
+def test_the_truth_of_each_row_is_marked(drawn):
+    table = TWO_ROWS.assign(truth=[0.5, 2.5])
+    ax = drawn(plots.intervals, table, "t", "x")[0].axes[0]
+    marks = [line for line in ax.lines if line.get_marker() == "d"]
+    found = [(line.get_color(), list(line.get_xdata())) for line in marks]
+    assert found == [(plots.TRUTH, [0.5, 2.5])]
+
+
+def test_names_at_the_ends_of_lines_do_not_overlap(drawn):
+    table = pd.DataFrame(
+        {"one": [0, 10.0], "two": [0, 9.9], "control": [0, 1.0]}, index=pd.Index([1, 2], name="x")
+    )
+    texts = drawn(plots.curves, table, "t", "y")[0].axes[0].texts
+    places = {text.get_text().strip(): text.get_position()[1] for text in texts}
+    assert places["control"] == 1 and places["two"] == 9.9 and places["one"] >= 10.5
+    colours = {text.get_text().strip(): text.get_color() for text in texts}
+    assert colours["control"] == plots.CONTROL

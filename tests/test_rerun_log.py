@@ -299,6 +299,32 @@ def test_first_come_the_unit_the_worth_and_all_users(tmp_path):
     assert read(everyone)[4:] == pytest.approx(tuple(whole[["ci_low", "ci_high"]]), abs=0.0051)
 
 
+def test_what_is_not_to_be_read_shows_no_interval(tmp_path):
+    """A heavy tail in unequal arms: the lines say why, and name no interval."""
+    rng = np.random.default_rng(6)
+    table = make({GAIN: 2000, LOSS: 2000}, share=0.9)
+    table["y"] = rng.lognormal(3, 1.2, len(table)) * (rng.random(len(table)) < 0.03)
+    lines = closing(table, tmp_path, control_share=0.9, worth=0.1)
+    assert len(lines) == 2
+    for line in lines:
+        assert f": {words.DO_NOT_READ}: heavy tail, unequal arms, " in line
+        assert "(lift " in line and "interval" not in line.split("(lift ")[1]
+
+
+def test_the_rows_of_users_are_counted(tmp_path):
+    table = make()
+    twice = pd.concat([table, table]).assign(who=[*table.index, *table.index])
+    first = said_of(twice, tmp_path, user="who")[0]
+    assert first == "6,000 rows of 3,000 users, added up by who."
+    assert said_of(twice, tmp_path, user="none")[0] == "6,000 rows, each taken for a user."
+
+
+def test_another_unit_is_another_run(tmp_path):
+    knobs = {"log_file": "log.csv", "outcome": "y", "segment": "place", "user": None}
+    assert rerun.of_what(knobs)[1] == "log.csv, y by place"
+    assert rerun.of_what(knobs | {"user": "who"})[1] == "log.csv, y by place, users by who"
+
+
 def test_where_more_are_to_be_collected_the_number_stands(tmp_path):
     lines = said_of(make(), tmp_path, worth=0.02)
     open_ones = [line for line in lines if ": collect more" in line]

@@ -627,6 +627,21 @@ BAD_CALLS = {
     ),
     "no such user": (same_log, {"user": "who"}, "The log lacks who"),
     "a role as user": (same_log, {"user": "segment"}, "a different one for each purpose"),
+    "a user with a blank outcome": (
+        lambda t: one_user("y", ibis.null("float64"))(t).mutate(user=t["user"] // 1),
+        {"user": "user"},
+        "has blank or infinite values",
+    ),
+    "blank ids": (
+        lambda t: t.mutate(user=(t["user"] < 3).ifelse("  ", t["user"].cast("string"))),
+        {"user": "user"},
+        "has blank or infinite values",
+    ),
+    "null ids that nobody named": (
+        lambda t: t.mutate(user=(t["user"] < 3).ifelse(ibis.null("int64"), t["user"])),
+        {},
+        "The log, column user: 3 ids blank",
+    ),
     "blank user": (
         lambda t: t.mutate(user=(t["user"] == 7).ifelse(ibis.null("int64"), t["user"])),
         {"user": "user"},
@@ -737,6 +752,14 @@ def test_a_users_rows_are_added_up():
         ),
     ):
         caught(guard_users, faulty)
+
+
+def test_blanks_around_a_text_are_no_part_of_it():
+    log = visits()
+    spaced = log.assign(user=[f"{' ' * (i % 3)}{user} " for i, user in enumerate(log["user"])])
+    spaced["group"] += " " * 2
+    spaced.loc[::2, "group"] = spaced["group"].str.strip()
+    same(compare(table_of(spaced), user="user"), compare(table_of(log), user="user"))
 
 
 def test_several_values_of_the_covariate_are_refused():

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 from html import unescape
+from types import SimpleNamespace
 
 import mistune
 import numpy as np
@@ -284,6 +285,20 @@ DECISIONS = [
 @pytest.mark.parametrize(("low", "high", "worth", "decided"), DECISIONS)
 def test_decision(low, high, worth, decided):
     assert decision(low, high, worth) == decided
+
+
+def test_what_was_typed_is_not_rounded_onto_a_border():
+    """1252.361 is not 1,252, and 1,252.15 not above it."""
+    assert words.given(1252.361) == "1,252.361" and words.given(0.0006153) == "0.0006153"
+
+
+def test_a_small_lift_lies_inside_its_interval():
+    result = SimpleNamespace(
+        lift=0.00007, ci_low=0.000024, ci_high=0.000117, p_value=0.003, relative_ci_low=0.1
+    )
+    said = str(verdict(result, worth=0.001))
+    lift, low, high = (float(x) for x in re.findall(r"[+-]\d\.\d+", said)[:3])
+    assert low < lift < high
 
 
 def kind(low, high, worth):
