@@ -628,7 +628,7 @@ BAD_CALLS = {
     "no such user": (same_log, {"user": "who"}, "The log lacks who"),
     "a role as user": (same_log, {"user": "segment"}, "a different one for each purpose"),
     "a user with a blank outcome": (
-        lambda t: one_user("y", ibis.null("float64"))(t).mutate(user=t["user"] // 1),
+        lambda t: one_user("y", ibis.null("float64"))(t).mutate(user=ibis._["user"] // 2),
         {"user": "user"},
         "has blank or infinite values",
     ),
