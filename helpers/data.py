@@ -76,8 +76,7 @@ def load_log(
     path = FOLDER / "ab_test_data.csv" if path is None else Path(path)
     roles = (segment, outcome, group)
     ids = [] if user in (None, users.EVERY_ROW) else [str(user)]
-    known = [*users.USUAL, *(f"{who}_id" for who in users.USUAL)]
-    table = _read_csv(path, [*roles, "age", *ids, *known], (segment, group, *ids))
+    table = _read_csv(path, [*roles, "age", *ids], (segment, group, *ids))
     cut_by_age = segment == "age_band" and "age_band" not in table and "age" in table
     _require([*(roles[1:] if cut_by_age else roles), *ids], table, path)
     if cut_by_age:
@@ -176,7 +175,8 @@ def _read_csv(path: Path, columns: Sequence[str], as_text: Sequence[str] = ()) -
             f"{called} cannot be read as a table ({reason}). Save it as CSV, utf-8."
         ) from None
     found = list(table.columns)  # pandas calls the second Age "Age.1"
-    twice = [name for name in columns if found.count(name) > 1 or f"{name}.1" in found]
+    used = dict.fromkeys([*columns, *users.id_columns(found)])
+    twice = [name for name in used if found.count(name) > 1 or f"{name}.1" in found]
     if twice:
         raise InputError(f"{called} has the column {_names(twice)} more than once. Keep one.")
     return table

@@ -10,11 +10,10 @@ import pandas as pd
 from helpers import InputError, shown, words
 
 EVERY_ROW = "none"  # of the knob user: every row is a user, whatever a column is called
+# What ids are usually called, in small letters and without blanks and underscores.
 USUAL = {"user", "customer", "client", "visitor", "id", "uuid", "uid", "guid", "custid"}
+USUAL |= {"userid", "customerid", "clientid", "visitorid", "memberid", "accountid", "cookieid"}
 OTHERWISE = 'If {} does not name users, name the column that does (user, --user), or say "none".'
-USUAL |= {
-    f"{who}id" for who in ("user", "customer", "client", "visitor", "member", "account", "cookie")
-}
 
 
 def id_columns(columns: Iterable[object]) -> list[str]:

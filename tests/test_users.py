@@ -178,6 +178,15 @@ def test_ids_keep_their_zeros_also_where_nobody_names_them(tmp_path):
         assert len(log) == 3 and (log["user_id"].dtype == kind or kind == "string")
 
 
+def test_an_id_column_that_stands_there_twice_is_refused(tmp_path):
+    (tmp_path / "log.csv").write_text("user_id,s,group,y,user_id\n1,a,b,1,2\n", encoding="utf-8")
+    guard_message(
+        lambda: data.load_log(tmp_path / "log.csv", "s", "y"),
+        "'user_id' more than once",
+        "Keep one",
+    )
+
+
 def test_sums_have_no_rounding_noise():
     table = pd.DataFrame({"customer_id": [1, 1, 1, 2, 2, 2], "y": [0.1, 0.2, 0.7, 0.7, 0.2, 0.1]})
     table = table.assign(place=["north"] * 3 + ["south"] * 3, group="control")
