@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PINS := tools/locks/requirements.txt
 SCALE := tools/locks/scale.txt
+BOOK := tools/locks/book.txt
+AUDIT := tools/locks/audit.txt
 # Named after what it is made from: files with other dates are no reason to make it anew.
 READY := .venv/.ready-$(shell cat $(PINS) pyproject.toml | cksum | cut -d' ' -f1)
 # Its cache stays in here: the home folder need not be writable.
@@ -18,7 +20,8 @@ export PYTHONHASHSEED := 0
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test .venv my scale lock store bench bench-scale picture class slides clean whole
+.PHONY: help lab test .venv my scale lock store bench bench-scale picture class slides book book-test clean \
+  whole
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -57,16 +60,22 @@ $(READY):
 	  > $(SETTINGS)/overrides.json
 	@touch $@
 
+ADD = $(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --require-hashes
 scale: .venv  ## add Spark (needs Java 17 or newer) and tea-tasting, for notebook 10
-	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --require-hashes -r $(SCALE)
+	$(ADD) -r $(SCALE)
 	@rm -rf .venv/uv-cache
 
 COMPILE = $(UV) compile pyproject.toml --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-header --quiet
-lock: .venv  ## make the two files of pins anew from the bounds in pyproject.toml
+NEW = awk 'NR == FNR {seen[$$1]; next} /^[a-z]/ {keep = !($$1 in seen)} keep'  # not pinned by the first
+lock: .venv  ## make the files of pins anew from the bounds in pyproject.toml
 	$(COMPILE) --extra test --extra real --upgrade --output-file $(PINS)
 	$(COMPILE) --extra scale --constraint $(PINS) --output-file .venv/scale.txt
-	@awk 'NR == FNR {seen[$$1]; next} /^[a-z]/ {keep = !($$1 in seen)} keep' $(PINS) .venv/scale.txt > $(SCALE)
+	$(COMPILE) --extra book --constraint $(PINS) --output-file .venv/book.txt
+	$(COMPILE) --extra audit --constraint $(PINS) --constraint .venv/book.txt --output-file .venv/audit.txt
+	@$(NEW) $(PINS) .venv/scale.txt > $(SCALE)
+	@$(NEW) $(PINS) .venv/book.txt > $(BOOK)
+	@$(NEW) $(PINS) .venv/audit.txt > $(AUDIT)
 
 store: whole .venv  ## execute every notebook top to bottom and store its outputs
 	$(BIN)/python -m tools.store_notebooks
@@ -87,6 +96,17 @@ class: whole .venv  ## sets to hand out and their key, in class/: SEEDS=30 or NA
 
 slides: whole .venv  ## decks for a projector, in slides/, each one file that needs no internet: NOTEBOOK=03 for one
 	@$(BIN)/python -m tools.slides $(if $(NOTEBOOK),"$(NOTEBOOK)")
+
+book: whole .venv  ## the course as pages, in book/_build: SOLUTIONS=0 for a class, ISSUES=address
+	$(ADD) -r $(BOOK)
+	@rm -rf .venv/uv-cache
+	@$(BIN)/python -m tools.book $(if $(filter 0,$(SOLUTIONS)),--without-solutions) \
+	  $(if $(ISSUES),--issues "$(ISSUES)")
+
+book-test: book  ## read those pages in Chromium: accessibility, phones, the keyboard, no internet
+	$(ADD) -r $(AUDIT)
+	@rm -rf .venv/uv-cache
+	$(BIN)/python -m pytest -o addopts="-n 2 -q -rfEs" tests/audit_book.py
 
 clean:  ## remove the environment and the re-runs; your own copy in my/ stays
 	rm -rf .venv runs

@@ -319,27 +319,26 @@ def test_pyproject_admits_every_pin():
     assert bound_faults(read("pyproject.toml"), read(PINS)) == []
 
 
-def scale_faults(pyproject, requirements, scale):
-    """The extra for Spark: pinned, inside its bounds.
+def extra_faults(pyproject, requirements, pins, extra):
+    """An extra that only some readers need: pinned, inside its bounds.
 
     Nothing is in it that `make .venv` installs already.
     """
-    wanted = (
-        direct_dependencies(pyproject, extras=["scale"]).keys()
-        - direct_dependencies(pyproject, extras=[]).keys()
-    )
-    extra = tomllib.loads(pyproject)["project"]["optional-dependencies"]["scale"]
-    alone = f"[project]\ndependencies = {extra}\n[project.optional-dependencies]"
-    faults = requirements_faults(scale) + bound_faults(alone, scale)
-    faults += [f"no pin for {name}" for name in wanted - pinned(scale).keys()]
+    wanted = direct_dependencies(pyproject, extras=[extra]).keys() - pinned(requirements).keys()
+    listed = tomllib.loads(pyproject)["project"]["optional-dependencies"][extra]
+    own = [line for line in listed if Requirement(line).name.lower() in wanted]
+    alone = f"[project]\ndependencies = {own}\n[project.optional-dependencies]"
+    faults = requirements_faults(pins) + bound_faults(alone, pins)
+    faults += [f"no pin for {name}" for name in wanted - pinned(pins).keys()]
     return faults + [
-        f"in both files: {name}" for name in pinned(scale).keys() & pinned(requirements).keys()
+        f"in both files: {name}" for name in pinned(pins).keys() & pinned(requirements).keys()
     ]
 
 
-def test_the_extra_for_spark_is_pinned_too():
-    files = [read(name) for name in ("pyproject.toml", PINS, "tools/locks/scale.txt")]
-    assert scale_faults(*files) == []
+@pytest.mark.parametrize("extra", ["scale", "book", "audit"])
+def test_extras_are_pinned_too(extra):
+    files = [read(name) for name in ("pyproject.toml", PINS, f"tools/locks/{extra}.txt")]
+    assert extra_faults(*files, extra) == []
 
 
 @pytest.mark.parametrize(
@@ -354,8 +353,9 @@ def test_the_extra_for_spark_is_pinned_too():
 def test_a_strange_extra_is_caught(old, new, fault):
     pyproject = PYPROJECT + 'scale = ["pyspark>=4.0,<4.1"]'
     scale = f"pyspark==4.0.5 \\\n    --hash=sha256:{HASH}\n"
-    assert scale_faults(pyproject, REQUIREMENTS, scale) == []
-    assert fault in "\n".join(scale_faults(pyproject, REQUIREMENTS, scale.replace(old, new)))
+    assert extra_faults(pyproject, REQUIREMENTS, scale, "scale") == []
+    faults = extra_faults(pyproject, REQUIREMENTS, scale.replace(old, new), "scale")
+    assert fault in "\n".join(faults)
 
 
 def test_environment_yml_serves_the_same_versions():
@@ -538,7 +538,9 @@ def unformatted(source):
     return re.findall(r"#\s*(?:fmt:|yapf:|noqa|ruff:|type:\s*ignore).*", source)
 
 
-SOURCES = [path for folder in ("helpers", "tools", "tests") for path in ROOT.glob(f"{folder}/*.py")]
+SOURCES = [
+    path for folder in ("helpers", "tools", "tests", "book") for path in ROOT.glob(f"{folder}/*.py")
+]
 
 
 def test_no_code_leaves_the_format():

@@ -42,6 +42,9 @@ tools/locks/scale.txt tools/one_effect_many_verdicts.png helpers/course.mplstyle
 book/glossary.md book/part_one.md book/pictures/01.png book/pictures/02.png
 book/pictures/03.png book/pictures/04.png book/pictures/05.png
 book/conda_and_windows.md book/own_customers.md book/own_log.md book/large_logs.md"""
+NOT_IN_SETS = re.compile(
+    rb"\n## (?:Teaching|The web book|Citing, and errors)\n.+?(?=\n## )", flags=re.DOTALL
+)
 SERIES = re.compile(r"notebooks/\d\d_\w+\.ipynb$")
 # What asks a learner for something, and what stands in such a cell until somebody answers;
 # {} is its name.
@@ -167,11 +170,11 @@ def common_files() -> dict[str, bytes]:
 
 
 def readme_for_students(common: dict[str, bytes]) -> bytes:
-    """The README without the part for teachers, and without rows that lead to what a set lacks."""
-    text = re.sub(rb"\n## Teaching\n.+?(?=\n## )", b"", common["README.md"], flags=re.DOTALL)
+    """The README without parts for others, and without rows that lead to what a set lacks."""
+    text = NOT_IN_SETS.sub(b"", common["README.md"])
     lines = []
     for line in text.splitlines(keepends=True):
-        leads_to = [target.decode() for target in re.findall(rb"\]\(([^)#:]+)\)", line)]
+        leads_to = [target.decode() for target in re.findall(rb"\]\(([^):]+)\)", line)]
         there = all(name in common or SERIES.match(name) for name in leads_to)
         if there or not line.startswith(b"|"):
             lines.append(line)
