@@ -258,7 +258,7 @@ def test_the_page_cites_the_file(laid_out):
     cff = yaml.safe_load(CITATION)
     assert book.CITED not in page
     for part in (cff["title"], cff["version"], cff["authors"][0]["name"]):
-        assert page.count(part) == 2, part
+        assert page.count(part) == 2, part  # in words, and for BibTeX
 
 
 def test_laid_out_notebooks_are_notebooks(laid_out):

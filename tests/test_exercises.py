@@ -38,7 +38,7 @@ def source(notebook) -> str:
 def headings(notebook) -> list[str]:
     """The numbered headings of the exercises."""
     return re.findall(
-        r"^### (\d\. .+)$",
+        r"^###? (\d\. .+)$",
         notebook_checks.prose(notebook).split("\n## Exercises\n")[-1],
         re.MULTILINE,
     )
