@@ -100,8 +100,11 @@ slides: whole .venv  ## decks for a projector, in slides/, each one file that ne
 book: whole .venv  ## the course as pages, in book/_build: SOLUTIONS=0 for a class, ISSUES=address
 	$(ADD) -r $(BOOK)
 	@rm -rf .venv/uv-cache
-	@$(BIN)/python -m tools.book $(if $(filter 0,$(SOLUTIONS)),--without-solutions) \
-	  $(if $(ISSUES),--issues "$(ISSUES)")
+	@[ -z "$(SOLUTION)" ] || { echo "Say SOLUTIONS=0." >&2; exit 2; }
+	@$(BIN)/python -m tools.book --solutions "$$BOOK_SOLUTIONS" --issues "$$BOOK_ISSUES"
+# As they were typed: neither make nor the shell reads them.
+book: export BOOK_SOLUTIONS = $(if $(value SOLUTIONS),$(value SOLUTIONS),1)
+book: export BOOK_ISSUES = $(value ISSUES)
 
 book-test: book  ## read those pages in Chromium: accessibility, phones, the keyboard, no internet
 	$(ADD) -r $(AUDIT)

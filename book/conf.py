@@ -10,11 +10,14 @@ import tomllib
 from pathlib import Path
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.application import Sphinx
+from sphinx.util.logging import getLogger
 from sphinx.writers.html5 import HTML5Translator
 
+LOGGER = getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[1]
 
 project = "Segment-aware A/B testing"
@@ -35,6 +38,8 @@ html_theme = "sphinx_book_theme"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
+html_js_files = ["book.js"]
+html_search_scorer = str(ROOT / "book/scorer.js")
 html_favicon = "_static/icon.svg"
 html_copy_source = False  # a notebook alone does not run: it needs the course around it
 html_show_sphinx = False
@@ -43,6 +48,7 @@ html_permalinks_icon = "#"
 html_math_renderer = "mathml"
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_theme_options = {
+    "home_page_in_toc": True,
     "navbar_persistent": [],  # one search button is enough
     "show_toc_level": 2,
     "use_download_button": False,
@@ -53,10 +59,13 @@ html_theme_options = {
 
 # Parts of the theme's pages, and what stands there instead.
 MENDS = {
-    r"\s*<script defer src=\"[^\"]*fontawesome\.js[^>]*></script>": "",
-    r"<div class=\"sidebar-primary-item\">(?=\s*<a class=\"navbar-brand)": (
+    r'\s*<script defer src="[^"]*fontawesome\.js[^>]*></script>': "",
+    r'<div class="sidebar-primary-item">(?=\s*<a class="navbar-brand)': (
         '<div class="sidebar-primary-item" role="navigation" aria-label="Start page">'
     ),
+    r'<dialog id="pst-search-dialog"': r'\g<0> aria-label="Search"',
+    r'<dialog id="pst-primary-sidebar-modal"': r'\g<0> aria-label="Contents of the course"',
+    r"\.pst-js-only(?= {)": r"\g<0>, .primary-toggle, .secondary-toggle",  # dead without scripts
 }
 # What the theme brings and no page asks for.
 UNUSED = [
@@ -73,10 +82,14 @@ UNUSED = [
 
 
 def visit_folded(self: HTML5Translator, node: nodes.Element) -> None:
-    """Open a fold of a code cell, in words of ours."""
-    code = "above-input" in node["classes"]
-    kind, says = ("code", "Show code") if code else ("result", "Show the result")
-    self.body.append(f'<details class="fold {kind}"><summary>{says}</summary>\n')
+    """Open a fold of a code cell, in our words; book.js opens those of one question together."""
+    if "above-input" in node["classes"]:
+        opening = '<details class="fold code"><summary>Show code</summary>\n'
+    else:
+        question = node.parent["cell_metadata"]["question"]
+        opening = f'<details class="fold result" data-question="{question}">'
+        opening += "<summary>Show the result</summary>\n"
+    self.body.append(opening)
 
 
 def depart_folded(self: HTML5Translator, _node: nodes.Element) -> None:
@@ -85,7 +98,10 @@ def depart_folded(self: HTML5Translator, _node: nodes.Element) -> None:
 
 def visit_formula(self: HTML5Translator, node: nodes.Element) -> None:
     """Write a formula as MathML."""
-    self.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+    try:
+        self.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+    except MathError as error:
+        LOGGER.warning("a formula cannot be MathML: %s", error, location=node)
     raise nodes.SkipNode
 
 

@@ -21,7 +21,7 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers import words
+from helpers import shown, words
 
 STYLE = Path(__file__).with_name("course.mplstyle")
 STYLED = mpl.rc_params_from_file(STYLE, use_default_template=False)
@@ -89,7 +89,7 @@ def intervals(
     figure, (ax,) = _axes(title, 1.3 + 0.36 * len(table), xlabel, marks)
     y = np.arange(len(table))[::-1]
     out = _leaves_out(table["low"], table["high"], 0) & (table["low"] < table["high"]).to_numpy()
-    zero = f"; {out.sum()} leave out zero" if "zero" in (marks or {}) else ""
+    zero = "zero" in (marks or {})
     if behind is not None:
         ax.hlines(y, behind["low"], behind["high"], color=FAINT, alpha=0.5, linewidth=7)
     ax.hlines(y, table["low"], table["high"], color=np.where(out | (not zero), BLUE, FAINT))
@@ -101,7 +101,21 @@ def intervals(
     ax.set_ylim(-0.6, len(table) - 0.4)
     for place, note in zip(y, table.get("note", []), strict=False):
         _write(ax, 1, place, f" {note}", transform=ax.get_yaxis_transform(), va="center")
-    show(figure, f"{title}. Intervals over {xlabel}, one a row ({len(table)}){zero}.")
+    show(figure, f"{title}. {_rows(table, xlabel, out if zero else None)}.")
+
+
+def _rows(table: pd.DataFrame, xlabel: str, out: np.ndarray | None) -> str:
+    """What `intervals` shows, in words; out: which of them leave out zero, if that is a question.
+
+    Up to three of those are named.
+    """
+    if not (table["low"] < table["high"]).any():
+        return f"Dots over {xlabel}, one a row ({len(table)}), and no intervals"
+    said = f"Intervals over {xlabel}, one a row ({len(table)})"
+    if out is None:
+        return said
+    names = ", ".join(shown(name, 40) for name in table.index[out])
+    return f"{said}; {out.sum()} leave out zero{f': {names}' if 0 < out.sum() <= 3 else ''}"
 
 
 def hundred(runs: pd.DataFrame, truth: float) -> None:
@@ -240,5 +254,18 @@ def _leaves_out(low: pd.Series, high: pd.Series, value: float) -> np.ndarray:
 
 
 def _write(ax: Axes, x: float, y: float, text: str, colour: str = INK, **how: Any) -> None:
-    """A name in the figure, at its line."""
-    ax.text(x, y, text, color=colour, fontsize=11, **how)
+    """A name in the figure, at its line, in a colour that can be read."""
+    ax.text(x, y, text, color=readable(colour), fontsize=11, **how)
+
+
+def readable(colour: str) -> str:
+    """The colour, or the first darker one of its hue whose contrast with white is 4.5.
+
+    Contrast as in WCAG 2.2, success criterion 1.4.3 and its definition of relative luminance.
+    """
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    while True:
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        if 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 4.5:
+            return mpl.colors.to_hex(rgb)
+        rgb = np.floor(rgb * 0.97 * 255) / 255

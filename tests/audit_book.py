@@ -34,6 +34,10 @@ DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 MOST = 1_500_000  # bytes of a page with all that it asks for
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
+MEANING = "Show what it means"  # of prose after a result
+# WCAG 2.2, success criterion 1.4.12: what a reader may set.
+SPACED = """* { letter-spacing: .12em !important; line-height: 1.5 !important;
+  word-spacing: .16em !important } p { margin-bottom: 2em !important }"""
 each_page = pytest.mark.parametrize("name", PAGES)
 each_notebook = pytest.mark.parametrize("path", notebooks.find(), ids=lambda path: path.stem)
 
@@ -127,12 +131,14 @@ def test_every_page(reader, name):
     assert page.locator("html").get_attribute("lang") == "en"
     (heading,) = page.locator("h1:visible").all_text_contents()
     assert page.title().startswith(heading.removesuffix("#"))
-    assert reader.too_wide() <= 0
     open_folds(page)
     assert reader.too_wide() <= 0
     # the colours of code are the same everywhere, and axe is slow with them: see the next test
     page.evaluate("document.querySelectorAll('pre').forEach(pre => pre.textContent += '')")
     assert reader.violations() == []
+    page.set_viewport_size({"width": 320, "height": 800})  # 1280 at four times its size
+    page.add_style_tag(content=SPACED)
+    assert reader.too_wide() <= 0
 
 
 @pytest.mark.parametrize("name", SOME)
@@ -216,7 +222,10 @@ def test_code_and_results_are_folded(path):
     """Every knob and import is open; each fold says what it holds."""
     page, notebook = soup_of(f"notebooks/{path.stem}.html"), notebooks.read(path)
     folds = page.find_all("details", class_="fold")
-    assert {fold.summary.get_text() for fold in folds} == {"Show code", "Show the result"}
+    assert {fold.summary.get_text() for fold in folds} - {MEANING} == {
+        "Show code",
+        "Show the result",
+    }
     assert not any(fold.has_attr("open") for fold in folds)
     folded = " ".join(fold.get_text() for fold in folds)
     for cell in notebook.cells:
@@ -232,6 +241,17 @@ def test_on_paper_all_is_open_but_code(reader, scheme):
     assert result.is_visible() == (scheme == "print")
     assert page.locator("details.code > summary").first.is_visible() == (scheme == "screen")
     assert page.locator("nav.bd-links").first.is_visible() == (scheme == "screen")
+    assert page.locator(".on-screen").first.is_visible() == (scheme == "screen")
+
+
+@pytest.mark.parametrize("reader", [(DESK, "dark")], ids=["dark"], indirect=True)
+def test_paper_is_white(reader):
+    page = reader.open("notebooks/03_t_test.html")
+    theme = "document.documentElement.dataset.theme"
+    page.evaluate(f"addEventListener('beforeprint', () => (window.noted = {theme}))")
+    page.pdf()
+    assert page.evaluate("window.noted") == "light"
+    assert page.evaluate(theme) == "dark"
 
 
 def test_a_fold_opens_with_the_keyboard(reader):
@@ -239,6 +259,17 @@ def test_a_fold_opens_with_the_keyboard(reader):
     page.locator("details.result > summary").first.focus()
     page.keyboard.press("Enter")
     assert page.locator("details.result .cell_output").first.is_visible()
+
+
+def test_results_of_one_question_open_together(reader):
+    page = reader.open("notebooks/03_t_test.html")
+    last = page.locator("details.result").last
+    same = page.locator(f"details[data-question='{last.get_attribute('data-question')}']")
+    assert same.count() >= 2 and page.locator("details.result").count() > 3
+    for now_open in (same.count(), 0):
+        last.locator("summary").first.click()
+        page.wait_for_timeout(100)
+        assert page.locator("details.result[open]").count() == now_open
 
 
 # Search, keyboard, phones, disks
@@ -310,6 +341,7 @@ def test_the_contents_open_and_close_on_a_phone(reader):
         else:
             page.mouse.click(380, 800)
         entry.wait_for(state="hidden")
+        assert "primary-toggle" in page.evaluate("document.activeElement.className")
     page.locator("button.primary-toggle").click()
     entry.click()
     page.wait_for_url("**/04_bootstrap.html")
@@ -319,7 +351,8 @@ def test_the_contents_open_and_close_on_a_phone(reader):
 def test_light_and_dark_can_be_chosen(reader):
     page = reader.open("index.html")
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
-    page.locator("button.theme-switch-button").first.click()
+    page.locator("button.theme-switch-button").first.press("Enter")
+    assert "theme-switch" in page.evaluate("document.activeElement.className")
     page.get_by_text("Dark", exact=True).first.click()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     reader.open("book/glossary.html")
@@ -371,13 +404,15 @@ def test_a_formula_needs_no_script(tmp_path):
         ("# Title\n\n[a](none.md)\n", "none.md"),
         ("# Title\n\n#### Too deep\n", "header level"),
         ("# Title\n\n```{image} none.png\n```\n", "none.png"),
+        ("# Title\n\n$\\nonsense$\n", "formula"),
     ],
 )
 def test_a_warning_is_an_error(tmp_path, capfd, page, told):
     with pytest.raises(InputError, match="not content"):
         a_book(tmp_path, index=page)
     said = capfd.readouterr().err
-    assert told in said and str(tmp_path) not in said
+    assert told in said and str(tmp_path) not in said and "Traceback" not in said
+    assert "index.md" in said
 
 
 def test_a_class_gets_a_book_without_solutions(tmp_path):

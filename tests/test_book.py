@@ -4,6 +4,7 @@ Beside each check stands a fault. What Sphinx makes of it is read by audit_book.
 """
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -89,6 +90,24 @@ def test_links_move_with_their_page():
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`[a](../notebooks/01_a.ipynb)`",
+        "```\n[a](../notebooks/01_a.ipynb)\n```",
+        "$E[Y](t)$",
+        "\\[a](../notebooks/01_a.ipynb)",
+        "[misspelt](glosary.md)",
+        "[gone](../notebooks/99_gone.ipynb)",
+        "[mail](mailto:a@b.c)",
+        "[broken](http://[::1)",
+    ],
+)
+def test_what_is_no_link_or_leads_nowhere_stays(text):
+    """Sphinx finds the latter."""
+    assert book.relinked(text, "book/index.md", {"notebooks/01_a.ipynb"}) == text
+
+
 def test_pictures_are_no_links():
     assert book.relinked("![a](none.png)", "book/a.md", set()) == "![a](none.png)"
 
@@ -112,6 +131,8 @@ def a_page(folder, name, body):
         ('<img alt="x" src="none.png">', ["a.html: none.png"]),
         ('<script defer src="none.js?v=1"></script>', ["a.html: none.js?v=1"]),
         ('<a href="../elsewhere.html">x</a>', ["a.html: ../elsewhere.html"]),
+        ("<a href='none.html'>x</a>", ["a.html: none.html"]),
+        ('<a href="http://[x">x</a>', ["a.html: http://[x"]),
     ],
 )
 def test_a_dead_link_is_seen(tmp_path, body, dead):
@@ -148,6 +169,7 @@ def quick(tmp_path, monkeypatch):
 def test_a_book_replaces_the_one_before(quick, capsys):
     out, _ = quick
     a_page(out, "old.html", "old")
+    a_page(out, "searchindex.js", "")
     assert book.make(out) == 0
     assert names(out) == {"index.html", "external_links.txt"}
     assert [path.name for path in out.parent.iterdir()] == ["_build"]
@@ -157,11 +179,92 @@ def test_a_book_replaces_the_one_before(quick, capsys):
 def test_a_book_with_a_dead_link_replaces_nothing(quick, capsys):
     out, pages = quick
     a_page(out, "old.html", "old")
+    a_page(out, "searchindex.js", "")
     pages["index.html"] = '<a href="none.html">x</a>'
     with pytest.raises(InputError, match="lead nowhere"):
         book.make(out)
-    assert names(out) == {"old.html"} and "none.html" in capsys.readouterr().err
+    assert names(out) == {"old.html", "searchindex.js"} and "none.html" in capsys.readouterr().err
     assert [path.name for path in out.parent.iterdir()] == ["_build"]
+
+
+@pytest.mark.parametrize("what", ["file", "link", "folder of something else"])
+def test_what_is_no_book_is_not_replaced(quick, tmp_path, what):
+    out, _ = quick
+    out.parent.mkdir()
+    if what == "file":
+        out.write_text("mine", encoding="utf-8")
+    elif what == "link":
+        (tmp_path / "mine").mkdir()
+        out.symlink_to(tmp_path / "mine")
+    else:
+        a_page(out, "mine.html", "mine")
+    with pytest.raises(InputError, match=what.split()[-1]):
+        book.make(out)
+    assert out.is_symlink() == (what == "link") and out.exists()
+    assert not list(tmp_path.glob("mine/*"))
+
+
+def test_a_folder_that_cannot_be_written_is_told(quick, monkeypatch):
+    out, _ = quick
+    out.mkdir(parents=True)
+
+    def busy(_path, _target):
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "rename", busy)
+    with pytest.raises(InputError, match=r"_build.*busy"):
+        book.make(out)
+    assert [path.name for path in out.parent.iterdir()] == ["_build"]
+
+
+def test_no_room_is_told_as_such(tmp_path, monkeypatch):
+    said = "SphinxParallelError: OSError: [Errno 28] No space left on device"
+    failed = subprocess.CompletedProcess([], 2, stderr=said)
+    monkeypatch.setattr(book, "find_spec", lambda name: True)
+    monkeypatch.setattr(subprocess, "run", lambda *_call, **_how: failed)
+    with pytest.raises(OSError, match="No space left"):
+        book.build(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["CITATION.cff", "book/errata.md"])
+def test_a_page_that_is_no_text_is_named(tmp_path, monkeypatch, name):
+    bad = tmp_path / name
+    bad.parent.mkdir(exist_ok=True)
+    bad.write_bytes(b"title: caf\xe9")
+    with pytest.raises(InputError, match=bad.name):
+        book.text_of(bad)
+    with pytest.raises(InputError, match=r"none\.md"):
+        book.text_of(tmp_path / "none.md")
+
+
+@pytest.mark.parametrize("value", ["no", "2", "00", "0 1"])
+def test_solutions_are_in_or_out(value, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        book.main(["--solutions", value])
+    assert "choose from" in capsys.readouterr().err
+
+
+AS_TYPED = {
+    "": ("1", ""),
+    "SOLUTIONS=": ("1", ""),
+    "SOLUTIONS=0": ("0", ""),
+    "SOLUTIONS=no": ("no", ""),
+    'SOLUTIONS="; exit 3; "': ('"; exit 3; "', ""),
+    "ISSUES=https://e.org/`date`$x$$y'\"": ("1", "https://e.org/`date`$x$$y'\""),
+}
+
+
+@pytest.mark.parametrize("typed", AS_TYPED)
+def test_make_hands_on_what_was_typed(tmp_path, typed):
+    """Neither make nor the shell reads it."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^\t@.*tools\.book (.*)$", makefile, flags=re.MULTILINE)[1]
+    exports = re.findall(r"^book: export .*$", makefile, flags=re.MULTILINE)
+    lines = [*exports, f"book:\n\t@printf '%s\\n' {recipe}\n"]
+    (tmp_path / "Makefile").write_text("\n".join(lines), encoding="utf-8")
+    call = ["make", "-s", "book", *([typed] if typed else [])]
+    said = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["--solutions", AS_TYPED[typed][0], "--issues", AS_TYPED[typed][1]]
 
 
 def test_a_reader_is_told_whom_to_tell(tmp_path):
@@ -175,7 +278,16 @@ def test_a_reader_is_told_whom_to_tell(tmp_path):
 
 @pytest.mark.parametrize(
     "address",
-    ["example.org", "file:///x", "https://a b", "javascript:x", "https://", "http://a/<b>"],
+    [
+        "example.org",
+        "file:///x",
+        "https://a b",
+        "javascript:x",
+        "https://",
+        "http://a/<b>",
+        "https://...",
+        "x" * 600,
+    ],
 )
 def test_a_strange_address_is_refused(address, capsys):
     assert book.main(["--issues", address]) == 2
@@ -244,6 +356,31 @@ def test_the_citation_is_valid():
 def test_a_faulty_citation_is_caught(old, new, fault):
     assert old in CITATION
     assert fault in "\n".join(citation_faults(CITATION.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("authors", "said"),
+    [
+        ("[{name: A}, {name: B}]", "> A, B. *T*"),
+        ("[{family-names: Doe, given-names: Ann}]", "> Ann Doe. *T*"),
+        ("[{family-names: Doe}]", "> Doe. *T*"),
+    ],
+)
+def test_authors_are_cited(tmp_path, monkeypatch, authors, said):
+    monkeypatch.setattr(book, "ROOT", tmp_path)
+    text = f"title: T\nversion: 1.0.0\nauthors: {authors}"
+    (tmp_path / "CITATION.cff").write_text(text, encoding="utf-8")
+    assert book.citation().startswith(said)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "title: [", "title: T", "title: T\nversion: 1\nauthors: [{}]"]
+)
+def test_a_citation_that_cannot_be_read_is_told(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(book, "ROOT", tmp_path)
+    (tmp_path / "CITATION.cff").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"CITATION\.cff.*needs a title"):
+        book.citation()
 
 
 def test_versions_and_licences_agree():

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from helpers import InputError
 from helpers.words import details
 from tools import notebooks, pages, slides
 
@@ -30,7 +31,7 @@ LINE = new_output("display_data", {"text/html": "Look." + details("in words", "2
 TABLE = new_output("execute_result", {"text/html": "<th></th><th>n</th>"}, execution_count=1)
 SMALL = new_notebook(
     cells=[
-        new_markdown_cell("# 01 A title?"),
+        new_markdown_cell("# 01 A title?\n**You need:** nothing. **Time:** none."),
         code("effect = 3.0", tags=["parameters"]),
         code("import numpy as np"),
         code("n = 6\nn", text("6")),
@@ -40,6 +41,8 @@ SMALL = new_notebook(
         new_markdown_cell("Between."),
         code('reveal("01-n", n)'),
         code("plots.landing(n)", FIGURE, LINE),
+        new_markdown_cell("It is six."),
+        code("n - 1", text("5")),
         new_markdown_cell("## Next\n**Predict, then see.** Which?"),
         new_markdown_cell("Later."),
         code("n + 1", text("7")),
@@ -48,6 +51,7 @@ SMALL = new_notebook(
         new_markdown_cell("## Exercises\nGo on."),
         code('words.answer("Six.")', text("Six.")),
         code("words.say(f'{n}')\nn", text("6"), jupyter={"source_hidden": True}),
+        code('answer = ...\ncheck("01-n", answer)', text("**Open.**")),
     ]
 )
 PAGE = pages.page(SMALL, "01_a.ipynb")
@@ -58,24 +62,33 @@ def tagged(page, tag):
 
 
 def test_code_that_words_or_draws_is_folded_and_no_other():
-    assert tagged(PAGE, "hide-input") == {8, 9, 16, 17}
+    assert tagged(PAGE, "hide-input") == {8, 9, 18, 19}
 
 
 def test_what_follows_a_prediction_is_folded_until_it_is_revealed():
-    """Cells between are, and the figure below; not the cell that takes the numbers."""
-    assert tagged(PAGE, "hide-output") == {6, 9, 14}
-    assert pages.after_predictions(SMALL) == {4: {6, 9}, 10: set(), 13: {14}}
+    """Cells between are, and all up to the next heading; not the cell that takes the numbers."""
+    assert tagged(PAGE, "hide-output") == {6, 9, 11, 16}
+    assert pages.after_predictions(SMALL) == {4: {6, 9, 10, 11}, 12: set(), 15: {16}}
+    assert [PAGE.cells[i].metadata["question"] for i in (6, 9, 11, 16)] == [4, 4, 4, 15]
+
+
+def test_prose_that_tells_the_answer_is_folded_with_it():
+    assert PAGE.cells[10].source.startswith('<details class="fold result" data-question="4">')
+    assert "\n\nIt is six.\n\n</details>" in PAGE.cells[10].source
+    assert PAGE.cells[7].source == "Between."  # what stands before the answer does not tell it
 
 
 def test_a_page_asks_to_answer_first():
     assert PAGE.cells[4].source.endswith(pages.FOLDED)
-    assert PAGE.cells[10].source.endswith(pages.ANSWER_FIRST)
-    assert PAGE.cells[7].source == "Between."
+    assert PAGE.cells[12].source.endswith(pages.ANSWER_FIRST)
 
 
 def test_exercises_say_where_to_run_them():
-    assert "`make lab`" in PAGE.cells[15].source and "`my/01_a.ipynb`" in PAGE.cells[15].source
-    assert sum("`make lab`" in cell.source for cell in PAGE.cells) == 1
+    """And at the top that a page runs nothing; an open exercise says nothing of its own."""
+    assert "`my/01_a.ipynb`. [Solutions](solutions/01_a.ipynb)" in PAGE.cells[17].source
+    assert "runs no code" in PAGE.cells[0].source and "`my/01_a.ipynb`" in PAGE.cells[0].source
+    assert sum("`make lab`" in cell.source for cell in PAGE.cells) == 2
+    assert PAGE.cells[20].outputs == []
 
 
 def test_a_picture_has_its_words_once():
@@ -99,7 +112,25 @@ def test_a_question_at_the_end_is_no_fault():
     assert pages.after_predictions(last) == {0: set()}
     ask = code('predict("01-n", ..., ...)', text("kept"))
     never = new_notebook(cells=[*last.cells, ask, new_markdown_cell("Later."), code("1", TABLE)])
-    assert pages.after_predictions(never) == {0: set()}
+    assert pages.after_predictions(never) == {0: {3}}
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (code("a", FIGURE, FIGURE), "two figures"),
+        (code("a", new_output("display_data", {"image/png": "x"})), "without words"),
+        (code("a", new_output("display_data", {"image/svg+xml": "x"})), "without words"),
+        (code("1 / 0", new_output("error", ename="E", evalue="", traceback=[])), "raised an error"),
+        (new_code_cell("n"), "was not run"),
+    ],
+)
+def test_what_a_page_cannot_show_is_refused(cell, told):
+    """With the cell's id, by which one finds it."""
+    with pytest.raises(InputError, match=told) as caught:
+        pages.page(new_notebook(cells=[cell]), "01_a.ipynb")
+    assert cell.id in str(caught.value)
+    assert pages.page(new_notebook(cells=[new_code_cell("")]), "01_a.ipynb")
 
 
 # The course
@@ -116,7 +147,8 @@ def test_what_a_page_shows_of_the_course(name):
             assert (position in folded) >= bool(DRAWS.search(cell.source)), cell.source
             knobs = "parameters" in cell.metadata.get("tags", [])
             assert not (position in folded and knobs), cell.source
-    assert sum(pages.WHERE_TO_RUN[:20] in cell.source for cell in page.cells) == 1
+    for hint in (pages.WHERE_TO_RUN, pages.A_PAGE):
+        assert sum(hint[:20] in cell.source for cell in page.cells) == 1
 
 
 def shown_answers(page):
@@ -139,13 +171,3 @@ def test_an_open_answer_is_caught():
     for cell in page.cells:
         cell.metadata["tags"] = []
     assert shown_answers(page)
-
-
-@each_notebook
-def test_no_cell_has_two_pictures(name):
-    """They would share their words."""
-    counts = [
-        sum("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
-        for cell in PAGES[name].cells
-    ]
-    assert max(counts) == 1

@@ -136,7 +136,7 @@ def test_intervals_are_filled_where_they_leave_out_zero(drawn):
     assert greys == [True, False, False]
     filled = [dots.get_ydata().tolist() for dots in ax.lines if dots.get_marker() == "o"]
     assert filled == [[2, 1, 0], [1, 0]]
-    assert "one a row (3)" in alt and "2 leave out zero" in alt
+    assert "one a row (3)" in alt and alt.endswith("2 leave out zero: b, $c$.")
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b", "$c$"]
     assert {"x", "y", "z", "zero", "truth +3", "limit"} <= set(written(figure))
     lines = {line.get_xdata()[0]: line.get_color() for line in ax.lines[:3]}
@@ -242,7 +242,29 @@ def test_marks_at_one_place_do_not_write_over_each_other(drawn):
     texts = [text for text in figure.axes[0].texts if text.get_text().strip()]
     left, right = (text.get_window_extent() for text in texts)
     assert left.x1 <= right.x0 + 1
-    assert "0 leave out zero" in alt
+    assert alt == "A dot. Dots over points, one a row (1), and no intervals."
+
+
+def test_few_rows_are_named_and_not_many(drawn):
+    clear = pd.DataFrame({"low": [1.0] * 4, "estimate": [2.0] * 4, "high": [3.0] * 4}, list("abcd"))
+    _, alt, _ = drawn(plots.intervals, clear, "Four", "points", {"zero": 0})
+    assert alt.endswith("; 4 leave out zero.")
+    _, alt, _ = drawn(plots.intervals, clear.rename({"a": "x" * 99})[:1], "One", "y", {"zero": 0})
+    assert "leave out zero: xxx" in alt and "x" * 60 not in alt
+    _, alt, _ = drawn(plots.intervals, clear[:3], "No zero", "points", {"limit": 0})
+    assert alt.endswith("one a row (3).")
+
+
+@pytest.mark.parametrize("colour", [*plots.CYCLE, plots.FAINT, plots.WRONG, plots.INK, "white"])
+def test_names_can_be_read(colour):
+    """A colour that is dark enough stays; another keeps its hue."""
+    text = plots.readable(colour)
+    assert contrast(text) >= 4.5
+    assert (text == to_hex(colour)) == (contrast(colour) >= 4.5)
+    most = max(range(3), key=to_rgb(colour).__getitem__)
+    assert to_rgb(text)[most] == max(to_rgb(text))
+    if contrast(colour) < 4.5:
+        assert contrast(text) < 5
 
 
 @pytest.mark.parametrize("log", [True, False])
