@@ -117,9 +117,9 @@ def check_run(notebook: NotebookNode) -> None:
 def after_predictions(notebook: NotebookNode) -> dict[int, set[int]]:
     """For the position of each question, those of the cells that show, or tell, what was asked.
 
-    They go from the question to the cell that reveals the answer, and on to the next heading or
-    question; prose counts from the answer on. Where nothing is revealed, it is the code right below
-    the question. Cells without outputs do not count.
+    They go from the question to the cell that reveals the answer, and on through one piece of prose
+    on it and the code below that, but not into the next section or question. Where nothing is
+    revealed, it is the code right below the question. Cells without outputs do not count.
     """
     found = {}
     cells = notebook.cells
@@ -131,18 +131,19 @@ def after_predictions(notebook: NotebookNode) -> dict[int, set[int]]:
         if names:
             first += 1  # the cell that takes the numbers shows nothing of the answer
             told = max([first, *(i for i, other in enumerate(cells) if names & reveals(other))])
-            end = told + 1
-        while end < len(cells) and not (
-            ends_section(cells[end]) if names else cells[end].cell_type == "markdown"
-        ):
-            end += 1
-        found[position] = {
-            place
-            for place in range(first, end)
-            if cells[place].get("outputs")
-            or (cells[place].cell_type == "markdown" and place > told)
-        }
+            end = after_code(cells, told + 1)
+            if end < len(cells) and not ends_section(cells[end]):
+                end += 1
+        end = after_code(cells, end)
+        prose = {place for place in range(told + 1, end) if cells[place].cell_type == "markdown"}
+        found[position] = prose | {i for i in range(first, end) if cells[i].get("outputs")}
     return found
+
+
+def after_code(cells: list[NotebookNode], start: int) -> int:
+    """The position of the first cell from `start` on that is not code, or the end."""
+    rest = (place for place in range(start, len(cells)) if cells[place].cell_type != "code")
+    return next(rest, len(cells))
 
 
 def is_question(cell: NotebookNode) -> bool:
