@@ -184,12 +184,14 @@ def test_a_set_is_the_course_without_outputs(made):
 # What the web book has beyond pages for learners.
 WEB_BOOK = [
     "_static/book.css",
+    "_static/book.js",
     "_static/icon.svg",
     "cite.md",
     "class_sets.md",
     "conf.py",
     "errata.md",
     "index.md",
+    "scorer.js",
 ]
 
 
