@@ -89,22 +89,24 @@ bench-scale: whole scale  ## rows per second and memory up to a hundred million 
 picture: whole .venv  ## copy the pictures of README and summary from the stored notebooks
 	$(BIN)/python -m tools.pictures
 
+# What is typed goes to the commands as it stands: neither make nor the shell reads it.
+$(foreach name,SEEDS NAMES FIRST OUT NOTEBOOK SOLUTIONS ISSUES,$(eval export TYPED_$(name) = $$(value $(name))))
+
 class: whole .venv  ## sets to hand out and their key, in class/: SEEDS=30 or NAMES=list.txt; FIRST=1000, OUT=folder
-	@[ -z "$(SEED)" ] || { echo "Say SEEDS=30 for thirty sets, or FIRST=7 for one with seed 7." >&2; exit 2; }
-	@$(BIN)/python -m tools.class_sets $(if $(SEEDS),--seeds="$(SEEDS)") $(if $(NAMES),--names="$(NAMES)") \
-	  $(if $(FIRST),--first="$(FIRST)") $(if $(OUT),--out="$(OUT)")
+	$(if $(value SEED),@echo "Say SEEDS=30 for thirty sets or FIRST=7 for one with seed 7." >&2; exit 2)
+	@$(BIN)/python -m tools.class_sets $(if $(value SEEDS),--seeds="$$TYPED_SEEDS") \
+	  $(if $(value NAMES),--names="$$TYPED_NAMES") $(if $(value FIRST),--first="$$TYPED_FIRST") \
+	  $(if $(value OUT),--out="$$TYPED_OUT")
 
 slides: whole .venv  ## decks for a projector, in slides/, each one file that needs no internet: NOTEBOOK=03 for one
-	@$(BIN)/python -m tools.slides $(if $(NOTEBOOK),"$(NOTEBOOK)")
+	@$(BIN)/python -m tools.slides $(if $(value NOTEBOOK),"$$TYPED_NOTEBOOK")
 
 book: whole .venv  ## the course as pages, in book/_build: SOLUTIONS=0 for a class, ISSUES=address
+	$(if $(value SOLUTION),@echo "Say SOLUTIONS=0." >&2; exit 2)
 	$(ADD) -r $(BOOK)
 	@rm -rf .venv/uv-cache
-	@[ -z "$(SOLUTION)" ] || { echo "Say SOLUTIONS=0." >&2; exit 2; }
-	@$(BIN)/python -m tools.book --solutions "$$BOOK_SOLUTIONS" --issues "$$BOOK_ISSUES"
-# As they were typed: neither make nor the shell reads them.
-book: export BOOK_SOLUTIONS = $(if $(value SOLUTIONS),$(value SOLUTIONS),1)
-book: export BOOK_ISSUES = $(value ISSUES)
+	@$(BIN)/python -m tools.book $(if $(value SOLUTIONS),--solutions="$$TYPED_SOLUTIONS") \
+	  $(if $(value ISSUES),--issues="$$TYPED_ISSUES")
 
 book-test: book  ## read those pages in Chromium: accessibility, phones, the keyboard, no internet
 	$(ADD) -r $(AUDIT)

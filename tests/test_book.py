@@ -244,29 +244,6 @@ def test_solutions_are_in_or_out(value, capsys):
     assert "choose from" in capsys.readouterr().err
 
 
-AS_TYPED = {
-    "": ("1", ""),
-    "SOLUTIONS=": ("1", ""),
-    "SOLUTIONS=0": ("0", ""),
-    "SOLUTIONS=no": ("no", ""),
-    'SOLUTIONS="; exit 3; "': ('"; exit 3; "', ""),
-    "ISSUES=https://e.org/`date`$x$$y'\"": ("1", "https://e.org/`date`$x$$y'\""),
-}
-
-
-@pytest.mark.parametrize("typed", AS_TYPED)
-def test_make_hands_on_what_was_typed(tmp_path, typed):
-    """Neither make nor the shell reads it."""
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    recipe = re.search(r"^\t@.*tools\.book (.*)$", makefile, flags=re.MULTILINE)[1]
-    exports = re.findall(r"^book: export .*$", makefile, flags=re.MULTILINE)
-    lines = [*exports, f"book:\n\t@printf '%s\\n' {recipe}\n"]
-    (tmp_path / "Makefile").write_text("\n".join(lines), encoding="utf-8")
-    call = ["make", "-s", "book", *([typed] if typed else [])]
-    said = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert said.splitlines() == ["--solutions", AS_TYPED[typed][0], "--issues", AS_TYPED[typed][1]]
-
-
 def test_a_reader_is_told_whom_to_tell(tmp_path):
     for issues in ("", "https://example.org/issues"):
         folder = tmp_path / str(len(issues))

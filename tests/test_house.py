@@ -7,8 +7,10 @@ import ast
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import tokenize
 import tomllib
 from pathlib import Path
@@ -496,6 +498,58 @@ def test_machine_paths_are_caught(folder):
     assert machine_paths(f'File "/{folder}/ann/course/x.py", line 3') == [f"/{folder}/"]
     assert machine_paths(f"see {folder}/ann and the {folder}") == []
     assert machine_paths("iVBOR" * 100 + f"/{folder}/" + "w0KGgo" * 100) == []
+
+
+# The Makefile
+
+HARM = 'a `echo b` $x $$y "; echo c; " \' ~ é'
+MAKE = {
+    "class": ("tools.class_sets", "SEEDS NAMES FIRST OUT"),
+    "slides": ("tools.slides", "NOTEBOOK"),
+    "book": ("tools.book", "SOLUTIONS ISSUES"),
+}
+
+
+def handed_on(target, typed, makefile):
+    """What `make TARGET NAME=value ...` gives to its command of Python, where nothing is done."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        (folder / "Makefile").write_text(makefile, encoding="utf-8")
+        (folder / "tests").mkdir()
+        (folder / "bin").mkdir()
+        python = folder / "bin/python"
+        python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+        shutil.copy(python, folder / "bin/uv")
+        for path in (python, folder / "bin/uv"):
+            path.chmod(0o755)
+        call = ["make", "-s", target, "BIN=bin", "READY=tests", *typed]
+        done = subprocess.run(call, cwd=folder, capture_output=True, text=True)
+        return done.stdout.splitlines(), done.stderr, done.returncode
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("target", MAKE)
+def test_make_hands_on_what_was_typed(target):
+    """Neither make nor the shell reads it; nothing is handed on where nothing was typed."""
+    module, names = MAKE[target]
+    said, _, code = handed_on(target, [], read("Makefile"))
+    assert (said[-2:], code) == (["-m", module], 0)
+    for name in names.split():
+        said, _, code = handed_on(target, [f"{name}={HARM}"], read("Makefile"))
+        assert said[-2] == module and said[-1].endswith(HARM) and code == 0
+
+
+def test_a_makefile_that_reads_what_was_typed_is_caught():
+    faulty = read("Makefile").replace('"$$TYPED_NOTEBOOK"', '"$(NOTEBOOK)"')
+    assert faulty != read("Makefile")
+    assert not handed_on("slides", [f"NOTEBOOK={HARM}"], faulty)[0][-1].endswith(HARM)
+
+
+@pytest.mark.parametrize(("target", "typed"), [("class", "SEED=3"), ("book", "SOLUTION=0")])
+def test_a_name_that_make_does_not_know_is_told(target, typed):
+    said, told, code = handed_on(target, [typed], read("Makefile"))
+    assert code == 2 and said == [] and "Say S" in told
 
 
 # Pages
