@@ -267,5 +267,5 @@ def readable(colour: str) -> str:
     while True:
         linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         if 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 4.5:
-            return mpl.colors.to_hex(rgb)
+            return mpl.colors.to_hex((rgb[0], rgb[1], rgb[2]))
         rgb = np.floor(rgb * 0.97 * 255) / 255

@@ -289,6 +289,18 @@ def test_search_finds_fieller(browser, site, from_disk):
     assert reader.outside == []
 
 
+@pytest.mark.parametrize("word", ["p-value", "knob", "standard error"])
+def test_search_puts_the_glossary_before_solutions(reader, word):
+    page = reader.open(f"search.html?q={word}")
+    page.wait_for_selector("#search-results li a")
+    found = page.locator("#search-results li a").all_text_contents()
+    assert "Glossary" in found[:3]
+    first_solution = next((i for i, name in enumerate(found) if "Solutions" in name), len(found))
+    lessons = [i for i, name in enumerate(found) if re.match(r"\d\d (?!Solutions)", name)]
+    assert first_solution > max(lessons)
+    assert page.locator("#search-results").get_attribute("aria-live") == "polite"
+
+
 FOCUS = """() => {
   const at = document.activeElement, style = getComputedStyle(at), box = at.getBoundingClientRect();
   const seen = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2
@@ -357,6 +369,27 @@ def test_light_and_dark_can_be_chosen(reader):
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     reader.open("book/glossary.html")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+@each_page
+def test_every_page_leads_to_errors_and_home(name):
+    links = {
+        link.get_text().strip(): link["href"] for link in soup_of(name).find_all("a", href=True)
+    }
+    assert links["Report an error"].rpartition("/")[2] in ("errata.html", "#")
+    assert any("Segment-aware" in text for text in links)
+
+
+def test_without_scripts_nothing_is_dead(browser, site):
+    context = browser.new_context(viewport=PHONE, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site}notebooks/03_t_test.html")
+    for button in page.locator("button").all():
+        assert not button.is_visible(), button.get_attribute("class")
+    assert page.locator("article img").first.is_visible()
+    page.locator("details.result > summary").first.click()
+    assert page.locator("details.result .cell_output").first.is_visible()
+    context.close()
 
 
 @each_page
