@@ -226,6 +226,22 @@ def test_no_room_is_told_as_such(tmp_path, monkeypatch):
         book.build(tmp_path, tmp_path / "out")
 
 
+def test_what_sphinx_is_called_with(tmp_path, monkeypatch):
+    """Warnings are errors; those of Python are not; what it notes goes with the pages."""
+    calls = []
+
+    def run(call, **how):
+        calls.append((call, how["env"]))
+        return subprocess.CompletedProcess(call, 0)
+
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    monkeypatch.setattr(book, "find_spec", lambda name: True)
+    monkeypatch.setattr(subprocess, "run", run)
+    book.build(tmp_path / "pages", tmp_path / "out")
+    ((call, env),) = calls
+    assert "-W" in call and "PYTHONWARNINGS" not in env and env["TMPDIR"] == str(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["CITATION.cff", "book/errata.md"])
 def test_a_page_that_is_no_text_is_named(tmp_path, monkeypatch, name):
     bad = tmp_path / name
@@ -341,6 +357,7 @@ def test_a_faulty_citation_is_caught(old, new, fault):
         ("[{name: A}, {name: B}]", "> A, B. *T*"),
         ("[{family-names: Doe, given-names: Ann}]", "> Ann Doe. *T*"),
         ("[{family-names: Doe}]", "> Doe. *T*"),
+        ("[{name: 5}]", "> 5. *T*"),
     ],
 )
 def test_authors_are_cited(tmp_path, monkeypatch, authors, said):

@@ -280,6 +280,7 @@ def test_curves_have_their_names_at_their_ends(drawn, log):
     assert "mathdefault" not in "".join(written(figure))
     ends = {t.get_text().strip(): t.get_position() for t in ax.texts}
     assert ends["up"] == (100, 4) and ends["down"] == (100, 1)
+    assert min(contrast(text.get_color()) for text in ax.texts) >= 4.5  # green and orange are not
 
 
 @pytest.mark.parametrize(

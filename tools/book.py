@@ -99,7 +99,7 @@ def text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no text in utf-8 ({error}). Get it anew.") from None
+        raise InputError(f"{path} cannot be read as utf-8 ({error}). Get it anew.") from None
 
 
 def citation() -> str:
@@ -108,13 +108,15 @@ def citation() -> str:
     Raises InputError where that is not to be read in it.
     """
     path = ROOT / "CITATION.cff"
+    text = text_of(path)
     try:
-        cff = yaml.safe_load(text_of(path))
+        cff = yaml.safe_load(text)
         title, version = cff["title"], cff["version"]
-        who = [author.get("name") or " ".join(names_of(author)) for author in cff["authors"]]
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        who = [str(author.get("name") or names_of(author)) for author in cff["authors"]]
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         mend = "It needs a title, a version and authors, each with a name."
-        raise InputError(f"{path} cannot be read ({error!r}). {mend}") from None
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{path} cannot be read ({why}). {mend}") from None
     bibtex = f"""@misc{{segment_aware_ab_testing,
   author = {{{" and ".join(f"{{{name}}}" for name in who)}}},
   title = {{{{{title}}}}},
@@ -123,9 +125,9 @@ def citation() -> str:
     return f"> {', '.join(who)}. *{title}*. Version {version}.\n\n```\n{bibtex}\n```"
 
 
-def names_of(author: dict[str, str]) -> list[str]:
-    """The names of a person in CITATION.cff, the family name last. Raises KeyError without one."""
-    return [author[part] for part in ("given-names",) if part in author] + [author["family-names"]]
+def names_of(author: dict[str, str]) -> str:
+    """The names of a person in CITATION.cff. Raises KeyError without a family name."""
+    return f"{author.get('given-names', '')} {author['family-names']}".strip()
 
 
 def where(issues: str) -> str:
@@ -165,8 +167,9 @@ def lay_out(folder: Path, solutions: bool, issues: str = "") -> None:
 
 def page_of(path: Path) -> nbformat.NotebookNode:
     """The page of the notebook in a file. Raises InputError, naming it, where none can be made."""
+    notebook = notebooks.read(path)
     try:
-        return pages.page(notebooks.read(path), path.name)
+        return pages.page(notebook, path.name)
     except InputError as error:
         raise InputError(f"{path.relative_to(ROOT)}: {error}") from None
 

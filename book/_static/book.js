@@ -18,9 +18,23 @@ document.addEventListener(
   true,
 );
 document.addEventListener("click", ({ target }) => {
-  if (document.activeElement === document.body) target.closest("button")?.focus();
+  const menu = target.closest(".dropdown-menu");
+  if (menu) menu.parentElement.querySelector(".dropdown-toggle").focus();
+  else if (document.activeElement === document.body) target.closest("button")?.focus();
+  // a place on this page is seen when the contents no longer lie over it
+  if (target.closest("dialog a[href^='#']")) {
+    opener = null;
+    target.closest("dialog").close();
+  }
 });
-document.addEventListener("close", () => opener?.focus(), true); // of a dialog
+document.addEventListener(
+  "close", // of a dialog; the theme then moves what it held
+  () =>
+    setTimeout(() => {
+      if (document.activeElement === document.body) opener?.focus({ preventScroll: true });
+    }),
+  true,
+);
 
 // Paper is white.
 let theme;
