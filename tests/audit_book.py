@@ -244,6 +244,7 @@ def test_on_paper_all_is_open_but_code(reader, scheme):
     result = page.locator("details.result .cell_output").first
     assert result.is_visible() == (scheme == "print")
     assert page.locator("details.code > summary").first.is_visible() == (scheme == "screen")
+    assert not page.locator("details.code .cell_input").first.is_visible()
     assert page.locator("nav.bd-links").first.is_visible() == (scheme == "screen")
     assert page.locator(".on-screen").first.is_visible() == (scheme == "screen")
 

@@ -29,9 +29,10 @@ document.addEventListener("click", ({ target }) => {
 });
 document.addEventListener(
   "close", // of a dialog; the theme then moves what it held
-  () =>
+  ({ target }) =>
     setTimeout(() => {
-      if (document.activeElement === document.body) opener?.focus({ preventScroll: true });
+      const at = document.activeElement;
+      if (at === document.body || target.contains(at)) opener?.focus({ preventScroll: true });
     }),
   true,
 );
