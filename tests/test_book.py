@@ -77,6 +77,8 @@ def test_a_class_sees_no_door_to_what_it_does_not_have(laid_out):
         if "solutions/" in target or "instructor" in target
     ]
     assert bool(hits) == solutions
+    exercises = (folder / "notebooks/03_t_test.ipynb").read_text(encoding="utf-8")
+    assert ("olutions" in exercises) == solutions  # no word without its link
     assert ("For teachers" in index(folder)) == solutions
 
 

@@ -85,7 +85,9 @@ def test_a_page_asks_to_answer_first():
 
 def test_exercises_say_where_to_run_them():
     """And at the top that a page runs nothing; an open exercise says nothing of its own."""
-    assert "`my/01_a.ipynb`. [Solutions](solutions/01_a.ipynb)" in PAGE.cells[17].source
+    assert "`my/01_a.ipynb`.* *[Solutions](solutions/01_a.ipynb)*" in PAGE.cells[17].source
+    for_a_class = pages.page(SMALL, "01_a.ipynb", solved=False).cells[17].source
+    assert "`my/01_a.ipynb`" in for_a_class and "olutions" not in for_a_class
     assert "runs no code" in PAGE.cells[0].source and "`my/01_a.ipynb`" in PAGE.cells[0].source
     assert sum("`make lab`" in cell.source for cell in PAGE.cells) == 2
     assert PAGE.cells[20].outputs == []

@@ -158,18 +158,18 @@ def lay_out(folder: Path, solutions: bool, issues: str = "") -> None:
                 text = text.replace(mark, words)
             target.write_text(text, encoding="utf-8")
         else:
-            page = page_of(path)
+            page = page_of(path, solutions)
             for cell in page.cells:
                 if cell.cell_type == "markdown":
                     cell.source = relinked(cell.source, source, by_place)
             nbformat.write(page, target)
 
 
-def page_of(path: Path) -> nbformat.NotebookNode:
+def page_of(path: Path, solutions: bool) -> nbformat.NotebookNode:
     """The page of the notebook in a file. Raises InputError, naming it, where none can be made."""
     notebook = notebooks.read(path)
     try:
-        return pages.page(notebook, path.name)
+        return pages.page(notebook, path.name, solutions)
     except InputError as error:
         raise InputError(f"{path.relative_to(ROOT)}: {error}") from None
 

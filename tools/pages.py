@@ -35,14 +35,14 @@ A_PAGE = (
     "the result. To run it all, with a prediction that is kept and exercises that answer, call "
     "`make lab` in the folder of the course and open `my/{}`.*"
 )
-WHERE_TO_RUN = (
-    "*Solve these in your own copy: `make lab`, then `my/{0}`. [Solutions](solutions/{0})*"
-)
+WHERE_TO_RUN = "*Solve these in your own copy: `make lab`, then `my/{0}`.*"
+SOLVED = " *[Solutions](solutions/{0})*"
 
 
-def page(notebook: NotebookNode, file: str) -> NotebookNode:
+def page(notebook: NotebookNode, file: str, solved: bool = True) -> NotebookNode:
     """A copy of a notebook, as the book shows it. file: its name, as the reader finds it in my/.
 
+    solved: whether the book has its solutions.
     Where an output follows a prediction, it has the tag "hide-output"; code that words or draws
     has "hide-input". Raises InputError, without the file's name, for what a page cannot show.
     """
@@ -54,19 +54,20 @@ def page(notebook: NotebookNode, file: str) -> NotebookNode:
         if cell.cell_type == "markdown" and position in question:
             cell.source = MEANING.format(question[position], cell.source)
         elif cell.cell_type == "markdown":
-            cell.source = with_hints(cell.source, file, bool(answers.get(position)))
+            cell.source = with_hints(cell.source, file, bool(answers.get(position)), solved)
         elif cell.cell_type == "code":
             fold(cell, question.get(position))
             name_pictures(cell)
     return notebook
 
 
-def with_hints(source: str, file: str, something_folded: bool) -> str:
+def with_hints(source: str, file: str, something_folded: bool, solved: bool) -> str:
     """Markdown with what a page must say: that it runs no code, to answer first, where to run."""
     if slides.PREDICT.search(source):
         source += "\n\n" + (FOLDED if something_folded else ANSWER_FIRST)
     source = OPENING.sub(f"\\g<0>\n\n{A_PAGE.format(file)}", source)
-    return EXERCISES.sub(f"\\g<0>\n\n{WHERE_TO_RUN.format(file)}\n", source)
+    where = (WHERE_TO_RUN + (SOLVED if solved else "")).format(file)
+    return EXERCISES.sub(f"\\g<0>\n\n{where}\n", source)
 
 
 def fold(cell: NotebookNode, question: int | None) -> None:
