@@ -7,13 +7,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from helpers import check_seed, check_share, words
+from helpers import Pair, check_seed, check_share
+from helpers.adjustment import adjust_many
 
 AT_ONCE = 2_000_000  # coins that are held at once
 IN_ALL = 20_000_000  # coins that are flipped: fewer runs for a larger log
+ADJUSTED = 5_000_000  # the same, where each run is a regression
+MOST = 200_000  # users whose coins are flipped; of a larger log a random sample
 RUNS = 1_000
-FEWEST = 10  # in an arm, of values that are not the usual one, such as buyers
-ANY = "make some interval leave out zero, promised 5.0 %"
 
 
 class Cells(NamedTuple):
@@ -43,30 +44,88 @@ def new_coins(
     control_share: float = 0.5,
     seed: int | np.random.Generator = 42,
     runs: int | None = None,
+    bottom: str = "",
+    before: str = "",
 ) -> Luck:
     """Tests of experiments in which every user keeps the outcome, and a new coin gives the arm.
 
     log: one row per user; which arm it says is not looked at. control_share: the chance of a coin
-    to say control. runs: None makes 1,000, or fewer for a log beyond 20,000 users, at least 100.
-    The tests are those of `heterogeneity.compare_segments` and `heterogeneity.pool_segments`.
+    to say control. runs: None makes 1,000, or fewer for a log beyond 20,000 users, at least 100; of
+    more than `MOST` users a random sample takes part (and for the segments, up to an equal share of
+    so many in each).
+    The tests are those of `heterogeneity.compare_segments` and `heterogeneity.pool_segments`; with
+    bottom, a column to divide by, those of `metrics.compare_ratios`, and with before, a column
+    known before treatment, those of `adjustment.compare_adjusted` (pooled and q are then empty).
     Source: Fisher's randomisation test (1935).
     Raises InputError for a control_share outside 0 to 1, or a seed that is none.
     """
     check_share("control_share", control_share, 0.5)
     check_seed(seed)
-    runs = runs or max(100, min(RUNS, IN_ALL // len(log)))
-    names, y = log[segment], log[outcome].to_numpy(dtype=float)
-    codes, order = pd.factorize(names, sort=True)
     rng = np.random.default_rng(seed)
-    rate = bool(np.isin(y, [0, 1]).all())
-    flip = _flip_rates if rate else _flip_numbers
-    sums = flip(codes, y, control_share, rng, runs)
-    cells, all_users = _cells(sums), _cells([arm.sum(-1, keepdims=True) for arm in sums])
-    table = pd.DataFrame(p_values(cells, rate), columns=order)
-    share, q = pooling_shares(cells), cochran_q(cells, rate)
-    lift = (share * lifts(cells)).sum(-1)
-    z = np.abs(lift) / np.sqrt((share**2 * errors_at(cells, 0.0, rate) ** 2).sum(-1))
-    return Luck(table, pd.DataFrame(p_values(all_users, rate)), 2 * stats.norm.sf(z), q)
+    usual, most = runs_for(len(log), bool(before))
+    runs = runs or usual
+    codes, order = pd.factorize(log[segment], sort=True)
+    values = log[[outcome, *filter(None, (bottom, before))]].to_numpy(dtype=float)
+    plain = "rate" if np.isin(values, [0, 1]).all() else "mean"
+    kind = "adjusted" if before else "ratio" if bottom else plain
+    sample = None
+    if len(log) > most:
+        sample = values[rng.choice(len(log), most, replace=False)]
+        codes, values = _some_of_each(codes, values, most, rng)
+    p, everyone, cells = _flipped(codes, values, kind, control_share, rng, runs)
+    if sample is not None:
+        no_segments = np.zeros(len(sample), dtype=int)
+        everyone = _flipped(no_segments, sample, kind, control_share, rng, runs)[1]
+    pooled, q = (np.array([]), np.array([])) if cells is None else _pooled(cells, kind == "rate")
+    return Luck(pd.DataFrame(p, columns=order), pd.DataFrame(everyone), pooled, q)
+
+
+def runs_for(users: int, adjusted: bool) -> tuple[int, int]:
+    """How many experiments `new_coins` makes of so many users, and how many may take part."""
+    most, in_all = (MOST // 4, ADJUSTED) if adjusted else (MOST, IN_ALL)
+    return max(100, min(RUNS, in_all // min(users, most))), most
+
+
+def _pooled(cells: Cells, rate: bool) -> Pair:
+    """p-value of the pooled lift, and Cochran's Q, of each run."""
+    shares, q = pooling_shares(cells), cochran_q(cells, rate)
+    lift = (shares * lifts(cells)).sum(-1)
+    z = np.abs(lift) / np.sqrt((shares**2 * errors_at(cells, 0.0, rate) ** 2).sum(-1))
+    return 2 * stats.norm.sf(z), q
+
+
+def _some_of_each(
+    codes: np.ndarray, values: np.ndarray, most: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each segment at most its equal share of so many users, chosen at random."""
+    mixed = rng.permutation(len(codes))
+    place = pd.Series(codes[mixed]).groupby(codes[mixed]).cumcount().to_numpy()
+    kept = mixed[place < most // (codes.max() + 1)]
+    return codes[kept], values[kept]
+
+
+def _flipped(
+    codes: np.ndarray,
+    values: np.ndarray,
+    kind: str,
+    share: float,
+    rng: np.random.Generator,
+    runs: int,
+) -> tuple[np.ndarray, np.ndarray, Cells | None]:
+    """p-values, runs x segments, and runs x 1 for all; and the arms, where they can be pooled."""
+    if kind == "adjusted":
+        return *_flip_adjusted(codes, values, share, rng, runs), None
+    if kind == "rate":
+        sums = _flip_rates(codes, values[:, 0], share, rng, runs)
+    elif kind == "mean":
+        sums = _flip_numbers(codes, values[:, 0], share, rng, runs)
+    else:
+        sums = _flip_numbers(codes, values[:, 0], share, rng, runs, values[:, 1])
+    both = [sums, [arm.sum(-1, keepdims=True) for arm in sums]]
+    if kind == "ratio":
+        return _p_of_ratios(both[0]), _p_of_ratios(both[1]), None
+    cells, all_users = (_cells(found) for found in both)
+    return p_values(cells, kind == "rate"), p_values(all_users, kind == "rate"), cells
 
 
 def lifts(cells: Cells) -> np.ndarray:
@@ -127,72 +186,6 @@ def p_values(cells: Cells, rate: bool) -> np.ndarray:
         return 2 * stats.t.sf(np.abs(mean_t - mean_c) / np.sqrt(error_c + error_t), df)
 
 
-def causes(outcome: pd.Series, n_control: int, n_treatment: int) -> list[str]:
-    """What may keep an interval from its promise: heavy tail, unequal arms, few users ..."""
-    smaller, rate = min(n_control, n_treatment), bool(outcome.isin([0, 1]).all())
-    seen = {
-        "few conversions": rate and smaller * min(outcome.mean(), 1 - outcome.mean()) < 10,
-        "heavy tail": not rate and stats.kurtosis(outcome) > 10,
-        "unequal arms": smaller < 0.4 * len(outcome),
-        "few users": smaller < 50,
-    }
-    return [cause for cause, applies in seen.items() if applies]
-
-
-def doubts(luck: pd.DataFrame, p_value: pd.Series, level: float) -> list[str]:
-    """Why an interval of this level should not be read, or "": one for each column of luck.
-
-    luck: p-values of experiments without effect, runs x segments; p_value: those of the log.
-    Either new coins lead it, or any of them together, away from zero clearly more than twice as
-    often as promised, or cannot be tested in most runs; or, where it leaves out zero, they make one
-    of the readable segments look as clear in more than 5 % of the runs (Westfall and Young 1993).
-    All this supposes a treatment that does nothing to anybody; one that changes the shape of the
-    outcome, and not its mean, can still mislead small arms.
-    """
-    found = [_broken_promise(luck[name], level) for name in luck]
-    readable = luck.loc[:, [not doubt for doubt in found]]
-    together = (readable < level).any(axis=1)
-    if _too_often(together, 0.05):
-        share = words.percent(together.mean())
-        return [doubt or f"without effect {share} of new coins {ANY}" for doubt in found]
-    for place, p in enumerate(p_value):
-        if found[place] == "" and p < level:
-            smallest = readable[luck.iloc[:, place].notna()].min(axis=1)
-            share = (1 + (smallest <= p).sum()) / (1 + len(smallest))
-            if share > 0.05:
-                found[place] = f"new coins show as much in {words.percent(share)} of experiments"
-    return found
-
-
-def few_that_differ(outcome: pd.Series, treated: pd.Series) -> str:
-    """Where most users have one value, such as 0, and few in an arm have another: a doubt.
-
-    The spread of such an arm is a guess, mostly too low, and 0 if nobody differs. Rates have their
-    own interval, so the doubt is about numbers alone.
-    """
-    usual = outcome.mode().iloc[0]
-    differ = outcome != usual
-    fewest = int(min(differ[treated].sum(), differ[~treated].sum()))
-    if outcome.isin([0, 1]).all() or differ.mean() >= 0.5 or fewest >= FEWEST:
-        return ""
-    return f"an arm has {words.count(fewest, 'user')} with another value than {usual:g}"
-
-
-def _broken_promise(luck: pd.Series, level: float) -> str:
-    tested = luck.dropna()
-    if len(tested) < len(luck) / 2:
-        return "new coins seldom leave enough to test"
-    if _too_often(tested < level, level):
-        share, promised = words.percent((tested < level).mean()), words.percent(level)
-        return f"without effect it leaves out zero in {share} of new coins, promised {promised}"
-    return ""
-
-
-def _too_often(alarms: pd.Series, level: float) -> bool:
-    """Whether they come more than twice as often as promised, beyond what counting explains."""
-    return bool(stats.binom.sf(alarms.sum() - 1, len(alarms), 2 * level) < 0.01)
-
-
 def _flip_rates(
     codes: np.ndarray, y: np.ndarray, share: float, rng: np.random.Generator, runs: int
 ) -> list[np.ndarray]:
@@ -208,21 +201,59 @@ def _flip_rates(
 
 
 def _flip_numbers(
-    codes: np.ndarray, y: np.ndarray, share: float, rng: np.random.Generator, runs: int
+    codes: np.ndarray,
+    y: np.ndarray,
+    share: float,
+    rng: np.random.Generator,
+    runs: int,
+    bottom: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    """Of control and treatment: users, sum of outcomes and of their squares, runs x segments."""
+    """Of control and treatment: users, sum of outcomes and of their squares, runs x segments.
+
+    With bottom, to divide by: users, sums of y and of bottom, of y^2, of y bottom, of bottom^2.
+    """
     order, ends = np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))
-    y = (y - y.mean())[order]
-    values = np.split(np.column_stack([np.ones_like(y), y, y**2]), ends[:-1])
+    if bottom is None:
+        y = y - y.mean()
+        columns = [np.ones_like(y), y, y**2]
+    else:
+        columns = [np.ones_like(y), y, bottom, y**2, y * bottom, bottom**2]
+    values = np.split(np.column_stack(columns)[order], ends[:-1])
     treated = []
     for first in range(0, runs, max(1, AT_ONCE // len(y))):
         size = (min(runs - first, max(1, AT_ONCE // len(y))), len(y))
         heads = (rng.random(size, dtype=np.float32) >= share).astype(float)
         pairs = zip(np.split(heads, ends[:-1], axis=1), values, strict=True)
         treated.append(np.stack([part @ of for part, of in pairs], axis=1))
-    found = np.concatenate(treated)  # runs x segments x users, sum, squares
+    found = np.concatenate(treated)  # runs x segments x columns
     whole = np.array([of.sum(axis=0) for of in values])
     return [*np.moveaxis(whole - found, 2, 0), *np.moveaxis(found, 2, 0)]
+
+
+def _p_of_ratios(sums: list[np.ndarray]) -> np.ndarray:
+    """p-values as `metrics.compare_ratios` has them, from the sums of `_flip_numbers`."""
+    ratios, variances = [], []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for n, y, x, yy, xy, xx in (sums[:6], sums[6:]):
+            ratio = y / x
+            pulls = (yy - 2 * ratio * xy + ratio**2 * xx) / (n - 1) / (x / n) ** 2
+            ratios.append(ratio)
+            variances.append(np.where((n >= 2) & (pulls > 0), pulls, np.nan) / n)
+        return 2 * stats.norm.sf(np.abs(ratios[1] - ratios[0]) / np.sqrt(sum(variances)))
+
+
+def _flip_adjusted(
+    codes: np.ndarray, values: np.ndarray, share: float, rng: np.random.Generator, runs: int
+) -> Pair:
+    """p-values of regressions on new coins and what was known before; values: y and that."""
+    heads = rng.random((runs, len(codes)), dtype=np.float32) >= share
+
+    def of(chosen: np.ndarray) -> np.ndarray:
+        y = np.broadcast_to(values[chosen, 0], (runs, int(chosen.sum())))
+        return adjust_many(y, heads[:, chosen], values[chosen, 1])["p_value"].to_numpy()
+
+    p = [of(codes == code) for code in range(codes.max() + 1)]
+    return np.column_stack(p), of(np.ones(len(codes), dtype=bool))[:, None]
 
 
 def _cells(sums: list[np.ndarray]) -> Cells:

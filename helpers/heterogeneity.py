@@ -1,8 +1,6 @@
 """Do the effects differ between segments? Compare the arms in each, pool, test, and decide."""
 
-import math
-from dataclasses import asdict, fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,17 +14,13 @@ from helpers import (
     check_spread,
     coins,
     data,
+    decisions,
     experiment,
-    power,
     words,
 )
-from helpers.comparison import Comparison
-from helpers.inference import compare_means, compare_rates
+from helpers.decisions import BLANK, NOT_TESTABLE, RATIO_ALARM, is_rate, smallest_worth
 
-BLANK = {field.name: math.nan for field in fields(Comparison)}
-NOT_TESTABLE = "not testable"
-EVERYONE = "all users"
-RATIO_ALARM = 0.001
+__all__ = ["BLANK", "NOT_TESTABLE", "RATIO_ALARM", "is_rate", "smallest_worth"]
 
 
 class Pooled(NamedTuple):
@@ -40,11 +34,6 @@ class Pooled(NamedTuple):
     q: float
     df: int
     q_p_value: float
-
-
-def is_rate(outcome: pd.Series) -> bool:
-    """Whether the outcome is a conversion: every value 0 or 1."""
-    return bool(outcome.isin([0, 1]).all())
 
 
 def compare_segments(
@@ -67,39 +56,15 @@ def compare_segments(
     check_share("confidence", confidence, 0.95)
     check_share("control_share", control_share, 0.5)
     data.check_log(log, segment, outcome, group, control)
-    rate = is_rate(log[outcome])
+    kind = "rate" if is_rate(log[outcome]) else "mean"
+    pair = pd.DataFrame({"y": log[outcome], "treated": log[group] != control})
     rows = {}
-    for name, part in log.groupby(segment, observed=True):
-        in_control = part[group] == control
-        arms = (part.loc[in_control, outcome], part.loc[~in_control, outcome])
-        rows[name] = _compared(arms, rate, confidence)
-        counts = len(arms[0]), len(arms[1])
-        rows[name]["n_control"], rows[name]["n_treatment"] = counts
-        rows[name]["ratio_p"] = experiment.sample_ratio_p(*counts, control_share)
+    for name, part in pair.groupby(log[segment], observed=True):
+        n_t = int(part["treated"].sum())
+        counts = {"n_control": len(part) - n_t, "n_treatment": n_t}
+        ratio_p = experiment.sample_ratio_p(len(part) - n_t, n_t, control_share)
+        rows[name] = decisions.compare(part, kind, confidence) | counts | {"ratio_p": ratio_p}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(segment)
-
-
-def smallest_worth(control_mean: float, rate: bool, worth: float | None) -> float:
-    """The smallest lift worth having, in the unit of the outcome; None: 5 % of the control mean.
-
-    That default is rounded to four digits, so that what is shown is what decides. rate: whether the
-    outcome is a conversion.
-    Raises InputError for a worth not above 0, or one that no rate can rise by.
-    """
-    if worth is None:
-        worth = float(f"{0.05 * abs(float(control_mean)):.4g}")
-        if worth < 1e-9:
-            raise InputError(
-                f"is not given, and 5 % of a control mean of {abs(control_mean):.3g} is nothing: "
-                "give the smallest lift worth having.",
-                "worth",
-            )
-    words.check_worth(worth)
-    if rate and worth >= 1:
-        raise InputError(
-            f"is {worth:g}, but no rate rises by that much: 0.01 is one percentage point.", "worth"
-        )
-    return worth
 
 
 def decide(
@@ -116,33 +81,21 @@ def decide(
 
     `compare_segments`, with the columns decision and users_needed. The interval of all users is at
     95 %, those of the segments hold together: 95 % for all that can be tested (Bonferroni).
-    decision is that of `words.decision`, or "not testable". It is "check the ratio" in every row
-    where one of the arms' sizes does not fit control_share (p < 0.001), and "do not read" where
-    there are `coins.doubts` of the interval, or too few users of an arm differ from the rest; what
-    follows says why. worth: see `smallest_worth`.
+    decision and worth: see `decisions.judge`, which does it.
     users_needed: where more are to be collected, how many in both arms give 80 % power for a lift
     of worth at the level of the row, with the spreads seen and the planned share; else nan.
-    Raises InputError as `compare_segments` and `smallest_worth` do, and where fewer than two
+    Raises InputError as `decisions.judge` does, and where fewer than two
     segments can be tested.
     """
-    whole, parts = _tested(log, segment, outcome, group, control, control_share)
-    rate, alpha = is_rate(log[outcome]), 0.05 / _count_testable(parts)
-    worth = smallest_worth(float(whole["mean_control"].iloc[0]), rate, worth)
-    careful = compare_segments(log, segment, outcome, group, control, 1 - alpha, control_share)
-    table = pd.concat([whole, careful]).rename_axis(segment)
-    luck = coins.new_coins(log, segment, outcome, control_share, seed)
-    doubts = coins.doubts(luck.everyone, whole["p_value"], 0.05)
-    doubts += coins.doubts(luck.p_value, parts["p_value"], alpha)
-    seen = pd.DataFrame({"y": log[outcome], "treated": log[group] != control})
-    users = [seen, *(part for _, part in seen.groupby(log[segment], observed=True))]
-    rows = zip(table.itertuples(), users, doubts, strict=True)
-    table["decision"] = [_decision(*row, worth) for row in rows]
-    odd = [str(name) for name, p in table["ratio_p"].items() if p < RATIO_ALARM]
-    if odd:
-        table["decision"] = f"{words.CHECK}: {', '.join(odd)}"
-    levels = [0.05, *[alpha] * len(careful)]
-    table["users_needed"] = _users_needed(table, worth, levels, control_share, rate)
-    return table
+    parts = compare_segments(log, segment, outcome, group, control, control_share=control_share)
+    _check_testable(int(parts["lift"].notna().sum()), len(parts))
+    design = decisions.Design(segment, group, control_share=control_share, seed=seed)
+    arms = np.where(log[group] == control, design.control, "treatment")
+    goal = decisions.Goal(outcome, worth)
+    found = decisions.judge(log.assign(**{group: arms}), goal, design)
+    is_open = found["decision"] == words.COLLECT
+    found["users_needed"] = np.ceil(found["users_needed"].where(is_open))
+    return found.drop(columns=["arm", "level", "alarms"]).set_index("segment").rename_axis(segment)
 
 
 def pool_segments(table: pd.DataFrame, rate: bool, confidence: float = 0.95) -> Pooled:
@@ -222,75 +175,14 @@ def gail_simon(lift: ArrayLike, se: ArrayLike) -> tuple[float, float]:
     return statistic, float(chances.sum())
 
 
-def _compared(arms: tuple[pd.Series, pd.Series], rate: bool, confidence: float) -> dict[str, float]:
-    """The fields of a Comparison of control and treatment, nan where they cannot be compared."""
-    control, treatment = arms
-    if min(len(control), len(treatment)) < 2:
-        return dict(BLANK)
-    if rate:
-        counts = (int(control.sum()), len(control), int(treatment.sum()), len(treatment))
-        return asdict(compare_rates(*counts, confidence))
-    if np.ptp(control) == np.ptp(treatment) == 0:
-        return dict(BLANK)
-    return asdict(compare_means(control, treatment, confidence))
-
-
-def _count_testable(table: pd.DataFrame) -> int:
-    testable = int(table["lift"].notna().sum())
+def _check_testable(testable: int, segments: int) -> None:
     if testable < 2:
-        few = f"{words.count(testable, 'segment')} of {len(table)} can be tested"
+        few = f"{words.count(testable, 'segment')} of {segments} can be tested"
         raise InputError(
             f"allows no comparison: {few}, and it needs two, with two users in each arm and some "
             "variation.\nChoose another column.",
             "segment",
         )
-    return testable
-
-
-def _decision(row: Any, users: pd.DataFrame, doubt: str, worth: float) -> str:
-    if math.isnan(row.ci_low):
-        return NOT_TESTABLE
-    doubt = doubt or coins.few_that_differ(users["y"], users["treated"])
-    if doubt:
-        seen = coins.causes(users["y"], row.n_control, row.n_treatment)
-        return f"{words.DO_NOT_READ}: {', '.join([*seen, doubt])}"
-    return words.decision(row.ci_low, row.ci_high, worth)
-
-
-def _tested(
-    log: pd.DataFrame, segment: str, outcome: str, group: str, control: object, share: float
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All users as one row, and the segments, with intervals of 95 %."""
-    if segment in log and (log[segment].astype(str) == EVERYONE).any():
-        raise InputError(f"has the value '{EVERYONE}', the name of another row.", "segment")
-    everyone = log.assign(**{EVERYONE: EVERYONE})
-    return (
-        compare_segments(everyone, EVERYONE, outcome, group, control, control_share=share),
-        compare_segments(log, segment, outcome, group, control, control_share=share),
-    )
-
-
-def _users_needed(
-    table: pd.DataFrame, worth: float, levels: list[float], control_share: float, rate: bool
-) -> list[float]:
-    open_ones = table["decision"] == words.COLLECT
-    variance = _variance_of_lift(table, control_share, rate)
-    return [
-        math.ceil(2 * power.sample_size(worth, v**0.5 / 2, alpha=level)) if is_open else math.nan
-        for v, level, is_open in zip(variance, levels, open_ones, strict=True)
-    ]
-
-
-def _variance_of_lift(table: pd.DataFrame, control_share: float, rate: bool) -> pd.Series:
-    """Of the difference of means, times the users in both arms; rates that are 0 are smoothed."""
-    total = pd.Series(0.0, index=table.index)
-    for arm, share in (("control", control_share), ("treatment", 1 - control_share)):
-        smoothed = 1 / (table[f"n_{arm}"] + 2)
-        variance = table[f"sd_{arm}"] ** 2
-        if rate:
-            variance = variance.where(variance > 0, smoothed * (1 - smoothed))
-        total += variance / share
-    return total
 
 
 def _checked(lift: ArrayLike, se: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -86,6 +86,17 @@ def intervals(
     table: low, estimate and high; a note to write at the right, and the truth of each row, if there
     are any; its index names the rows. behind: low and high of other intervals, drawn pale.
     """
+    show(*intervals_drawn(table, title, xlabel, marks, behind))
+
+
+def intervals_drawn(
+    table: pd.DataFrame,
+    title: str,
+    xlabel: str,
+    marks: Marks = None,
+    behind: pd.DataFrame | None = None,
+) -> tuple[Figure, str]:
+    """The figure that `intervals` shows, and its words."""
     figure, (ax,) = _axes(title, 1.3 + 0.36 * len(table), xlabel, marks)
     y = np.arange(len(table))[::-1]
     out = _leaves_out(table["low"], table["high"], 0) & (table["low"] < table["high"]).to_numpy()
@@ -101,7 +112,7 @@ def intervals(
     ax.set_ylim(-0.6, len(table) - 0.4)
     for place, note in zip(y, table.get("note", []), strict=False):
         _write(ax, 1, place, f" {note}", transform=ax.get_yaxis_transform(), va="center")
-    show(figure, f"{title}. {_rows(table, xlabel, out if zero else None)}.")
+    return figure, f"{title}. {_rows(table, xlabel, out if zero else None)}."
 
 
 def _rows(table: pd.DataFrame, xlabel: str, out: np.ndarray | None) -> str:

@@ -1,6 +1,7 @@
 """Segments by rule (age bands) and by k-means; numbers and names do not depend on luck."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,20 @@ def age_band(age: pd.Series) -> pd.Series:
     Under 30, 30 to 39, 40 and over. A missing age stays missing; text raises pandas' TypeError.
     """
     return pd.cut(age, [-np.inf, 30, 40, np.inf], right=False, labels=list(AGE_BANDS))
+
+
+def bands(numbers: pd.Series, cuts: Sequence[float]) -> pd.Series:
+    """Numbers cut into bands, as an ordered category: under 30, 30 to under 40, 40 and over.
+
+    cuts: where a band begins, rising; each belongs to the band that begins there.
+    Raises InputError for cuts that are no numbers or do not rise.
+    """
+    if not (cuts and all(map(is_number, cuts)) and all(a < b for a, b in pairwise(cuts))):
+        raise InputError("are numbers that rise, such as 30,40.", "bands")
+    said = [f"{cut:.10g}" for cut in cuts]
+    between = [f"{low} to under {high}" for low, high in pairwise(said)]
+    labels = [f"under {said[0]}", *between, f"{said[-1]} and over"]
+    return pd.cut(numbers, [-np.inf, *cuts, np.inf], right=False, labels=labels)
 
 
 def cluster_customers(

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,42 +22,65 @@ def id_columns(columns: Iterable[object]) -> list[str]:
 
 
 def one_row_each(
-    table: pd.DataFrame, user: str | None, roles: tuple[str, str, str], where: str
+    table: pd.DataFrame,
+    user: str | None,
+    roles: Sequence[str],
+    where: str,
+    added: Sequence[str] = (),
+    known: Sequence[str] = (),
 ) -> pd.DataFrame:
     """The table with one row per user, the outcomes of a user's rows added up.
 
     attrs["rows"] of it is the number of rows that were given. user: the column that names users;
     "none": every row is a user; None: a column called as ids usually are must not repeat. roles:
-    segment, outcome and group. Of other columns a user's first value is kept. where: what messages
-    call the table.
+    segment ("" for none), outcome and group. added: more columns that are added up; known: more
+    that must be one per user, as the segment must. Of other columns a user's first value is kept.
+    where: what messages call the table.
     Raises InputError for users that repeat without being named, that stand in both arms or in two
     segments, and a user column that is a role as well.
     """
-    if user in roles:
+    taken = [*roles, *added, *known]
+    if user in taken:
         raise InputError(
             f"is {shown(user)}, which has another purpose already. Give the column of ids.", "user"
         )
     table.attrs["rows"] = len(table)
     segment, outcome, group = roles
-    recognised = [name for name in id_columns(table) if name not in roles]
+    recognised = [name for name in id_columns(table) if name not in taken]
     for name in recognised if user is None else [user] if user != EVERY_ROW else []:
         ids = table[name].astype("string").str.strip()
         check_blank(int((ids.fillna("") == "").sum()), name, where)
-        again = ids.duplicated()
-        if not again.any():
+        codes, different = pd.factorize(ids)  # users in the order in which they come
+        if len(different) == len(ids):
             continue
-        rows = table.groupby(ids, sort=False, observed=True)
-        check_both_arms(int((rows[group].nunique() > 1).sum()), name, where)
+        check_both_arms(_varies(table[group], codes), name, where)
         if user is None:
-            refuse_repeats(name, len(ids) - int(again.sum()), len(ids), where)
-        check_moved(int((rows[segment].nunique() > 1).sum()), segment, name, where)
-        kept = table[~again].set_index(ids[~again])
-        kept[outcome] = _without_noise(rows[outcome].sum())
-        return kept.reset_index(drop=True)
+            refuse_repeats(name, len(different), len(ids), where)
+        for column in filter(None, (segment, *known)):
+            check_moved(_varies(table[column], codes), column, name, where, column == segment)
+        return _added_up(table, ids, codes, (outcome, *added))
     return table
 
 
-def with_numbers(table: pd.DataFrame, roles: tuple[str, ...]) -> pd.DataFrame:
+def _added_up(
+    table: pd.DataFrame, ids: pd.Series, codes: np.ndarray, added: Sequence[str]
+) -> pd.DataFrame:
+    """The first row of each user, with the sums of some columns."""
+    kept = table[~ids.duplicated()].reset_index(drop=True)
+    for column in added:
+        kept[column] = without_noise(table[column].groupby(codes).sum())
+    return kept
+
+
+def _varies(column: pd.Series, codes: np.ndarray) -> int:
+    """How many users have several values; codes: the user of each row, counted from 0."""
+    values, _ = pd.factorize(column)
+    first = np.zeros(codes.max() + 1, dtype=values.dtype)
+    first[codes[::-1]] = values[::-1]
+    return len(np.unique(codes[values != first[codes]]))
+
+
+def with_numbers(table: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
     """The ids as whole numbers, where all are written as such."""
     for name in id_columns(table):
         whole = table[name].str.fullmatch("0|[1-9][0-9]{0,17}") if name not in roles else False
@@ -66,7 +89,7 @@ def with_numbers(table: pd.DataFrame, roles: tuple[str, ...]) -> pd.DataFrame:
     return table
 
 
-def _without_noise(sums: pd.Series) -> pd.Series:
+def without_noise(sums: pd.Series) -> pd.Series:
     """The sums, rounded to twelve digits of the largest: 0.1 + 0.2 + 0.7 is 1 in any order."""
     largest = sums.abs().max()
     return sums if largest == 0 else sums.round(12 - math.ceil(math.log10(largest)))
@@ -102,11 +125,16 @@ def check_both_arms(count: int, name: str, where: str) -> None:
         )
 
 
-def check_moved(count: int, segment: str, name: str, where: str) -> None:
-    """Raise InputError where users stand in two segments."""
+def check_moved(count: int, column: str, name: str, where: str, is_segment: bool = True) -> None:
+    """Raise InputError where users have several values of the segment, or of another column."""
+    if count and not is_segment:
+        raise InputError(
+            f"{where}: {words.count(count, 'user')} with several values of {shown(column)}, by "
+            f"column {shown(name)}.\nGive each the value from before the experiment."
+        )
     if count:
         stand = "user stands" if count == 1 else "users stand"
         raise InputError(
-            f"{where}: {count:,} {stand} in several segments of {shown(segment)}, by column "
+            f"{where}: {count:,} {stand} in several segments of {shown(column)}, by column "
             f"{shown(name)}.\nGive each the segment from before the experiment."
         )

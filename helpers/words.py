@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GAIN, LOSS = "clear gain", "clear loss"
 TOO_SMALL, OPEN = "no gain worth having", "too uncertain to tell"
 FEW = "too few customers"
-SHIP, HOLD, COLLECT = "ship", "hold", "collect more"
+SHIP, HOLD, COLLECT, NOT_WORSE = "ship", "hold", "collect more", "not worse"
 DO_NOT_READ, CHECK = "do not read", "check the ratio"
 # What `say` takes as it stands, and what Markdown (or MathJax, for $) would otherwise obey.
 CODE = re.compile(r'((?<!`)`[\w ().,"=-]+`(?!`))')
@@ -108,26 +108,47 @@ def verdict_label(low: float, high: float, worth: float = 1.0) -> str:
     return TOO_SMALL if high < worth else OPEN
 
 
-def decision(low: float, high: float, worth: float) -> str:
+def decision(low: float, high: float, worth: float, lower_is_better: bool = False) -> str:
     """What to do with a segment, from the interval for its lift and the smallest one worth having.
 
     ship: zero is excluded, and the lift may be worth having; hold: even the upper end is not worth
     having, and why: a clear loss, a gain too small, or no gain worth having; collect more: the
     interval holds both zero (or less) and lifts worth having. Blanks (not testable) collect more.
+    lower_is_better: a fall is a gain, and worth is the smallest fall worth having.
     Raises InputError as `check_worth` does.
     """
     check_worth(worth)
+    if lower_is_better:
+        low, high = -high, -low
     if high < worth:
         kind = LOSS if high < 0 else "gain too small" if low > 0 else TOO_SMALL
         return f"{HOLD}: {kind}"
     return SHIP if low > 0 else COLLECT
 
 
-def check_worth(worth: float) -> None:
-    """Raise InputError unless worth, the smallest lift worth having, is from 1e-9 to 1e15."""
+def margin_decision(low: float, high: float, margin: float, lower_is_better: bool = False) -> str:
+    """Whether something may be no worse than a margin allows, from the interval for its lift.
+
+    not worse: the whole interval lies above -margin (below margin, if lower_is_better), and what is
+    known of the sign; hold: the whole interval is worse than that; else, and for blanks, collect
+    more.
+    Raises InputError unless the margin is from 1e-9 to 1e15.
+    """
+    check_worth(margin, "margin", "the largest loss that you would accept")
+    if lower_is_better:
+        low, high = -high, -low
+    if low > -margin:
+        kind = GAIN if low > 0 else f"{LOSS}, smaller than the margin" if high < 0 else ""
+        return f"{NOT_WORSE}: {kind}" if kind else NOT_WORSE
+    return f"{HOLD}: worse than the margin" if high < -margin else COLLECT
+
+
+def check_worth(
+    worth: float, knob: str = "worth", what: str = "the smallest lift worth having"
+) -> None:
+    """Raise InputError unless worth, or what the knob is about, is from 1e-9 to 1e15."""
     if not (is_number(worth) and 1e-9 <= worth <= 1e15):
-        said = f"is {worth!r}; give the smallest lift worth having, from 1e-9 to 1e15."
-        raise InputError(said, "worth")
+        raise InputError(f"is {worth!r}; give {what}, from 1e-9 to 1e15.", knob)
 
 
 class Verdict(str):

@@ -18,7 +18,7 @@ from pandas.testing import assert_frame_equal
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from helpers import coins, data, experiment, heterogeneity, inference, power, words
+from helpers import coins, data, decisions, experiment, heterogeneity, inference, power, words
 from tests.guards import caught, covers, fields, guard_message, share
 
 RUNS = 4_000
@@ -597,7 +597,7 @@ def guard_decisions_by_the_rule(decide):
         worth = 0.05 if rate else 1.0
         log = a_log(rate, seed, planned)
         table = decide(log, "place", "y", worth=worth, control_share=planned)
-        assert table.loc["tiny", "decision"] == "not testable"
+        assert table.loc["tiny", "decision"] == decisions.NOT_TESTABLE
         for name, (decision, users) in by_the_rule(log, worth, planned).items():
             assert table.loc[name, "decision"] == decision
             needed = table.loc[name, "users_needed"]
@@ -636,7 +636,7 @@ def users_for(sd_control, sd_treatment, control_share, alpha=0.025):
     """`decide`'s users for 80 % power at a lift of one, from a table with these spreads."""
     row = {"n_control": 900, "n_treatment": 100, "sd_control": sd_control}
     table = pd.DataFrame([row | {"sd_treatment": sd_treatment}])
-    variance = heterogeneity._variance_of_lift(table, control_share, rate=False)[0]
+    variance = decisions._variance_of_lift(table, control_share, rate=False)[0]
     return math.ceil(2 * power.sample_size(1.0, variance**0.5 / 2, alpha=alpha))
 
 

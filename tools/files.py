@@ -102,6 +102,16 @@ def clear_abandoned(folder: Path) -> None:
 # Where results go
 
 
+def check_place(out: Path, course: Path) -> None:
+    """Raise InputError for a folder of the course that is not for runs."""
+    runs = course / "runs"
+    if out.is_relative_to(course) and not out.is_relative_to(runs):
+        raise InputError(
+            f"{out} is inside the course, which stays as it is. Choose one in runs, or outside.",
+            "out",
+        )
+
+
 def made_by(name: str) -> str:
     """The file in which a command keeps what it left in a folder, and of what it was made."""
     return f".made_by_{name}.json"

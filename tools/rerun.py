@@ -66,6 +66,7 @@ from helpers import (
     words,
 )
 from tools import command, files, notebooks
+from tools.decided import decision_lines, ratio_lines
 
 NAME = "helpers.rerun"  # as it is typed
 CLUSTER_KNOBS = {
@@ -187,63 +188,14 @@ def preview_log(
 
 
 def users_line(log: pd.DataFrame, user: str | None) -> str:
-    """What a user is in this log, in a line."""
-    rows = words.count(log.attrs["rows"], "row")
+    """What was understood of this log, and what a user is in it, in a line."""
+    rows = ", ".join([*log.attrs["notes"], words.count(log.attrs["rows"], "row")])
     if user not in (None, users.EVERY_ROW):
         return f"{rows} of {words.count(len(log), 'user')}, added up by {shown(user)}."
     return f"{rows}, each taken for a user."
 
 
-def ratio_lines(ratios: list[tuple[object, float]], control_share: float) -> list[str]:
-    """Two lines where a p-value says that the arms do not have the planned ratio, else none."""
-    odd = ", ".join(shown(name) for name, p in ratios if p < heterogeneity.RATIO_ALARM)
-    if not odd:
-        return []
-    fits = f"a control share of {control_share} does not fit {odd}"
-    return [
-        f"Check the ratio of the arms first: {fits}.",
-        "Nothing is decided before that: look for the broken pipe, or give the planned share with "
-        "--control-share.",
-    ]
-
-
-def decision_lines(table: pd.DataFrame, worth: float, scale: float, unit: str) -> list[str]:
-    """A line for each segment; the unit is that of what is printed, scale times the outcome's."""
-    lines = []
-    for row in table.itertuples():
-        if row.decision == heterogeneity.NOT_TESTABLE:
-            lines.append(f"{row.Index}: too few users to test, or no variation")
-            continue
-        lift, low, high = scale * row.lift, scale * row.ci_low, scale * row.ci_high
-        digits = words.digits_apart((lift, low, high), (0.0, scale * worth))
-        seen = f"lift {words.number(lift, digits, sign=True)} {unit}"
-        if not row.decision.startswith(words.DO_NOT_READ):
-            seen += f", interval {words.interval(low, high, digits)}"
-        if row.decision == words.COLLECT:
-            seen += f"; {enough(row.users_needed, row.n_control + row.n_treatment)}"
-        lines.append(f"{row.Index}: {row.decision} ({seen})")
-    return lines
-
-
-def enough(needed: float, users: float) -> str:
-    """How many users in all give the power of 80 %, and whether they are there already."""
-    many = words.count(needed, "user") if needed < 1e12 else f"{needed:.0e} users"
-    return (
-        f"the {many} for 80 % power are there" if users >= needed else f"80 % power: {many} in all"
-    )
-
-
 # The run itself
-
-
-def check_place(out: Path) -> None:
-    """Raise InputError for a folder of the course that is not for runs."""
-    runs = notebooks.ROOT / "runs"
-    if out.is_relative_to(notebooks.ROOT) and not out.is_relative_to(runs):
-        raise InputError(
-            f"{out} is inside the course, which stays as it is. Choose one in runs, or outside.",
-            "out",
-        )
 
 
 def numbers_of(only: str) -> set[str]:
@@ -331,7 +283,7 @@ def rerun(
     stops.
     """
     out = files.as_folder(out)
-    check_place(out)
+    files.check_place(out, notebooks.ROOT)
     series = read_series(only, left_out)
     writes = [
         file

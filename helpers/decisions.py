@@ -1,0 +1,239 @@
+"""What to do with all users and in each segment, by intervals that were tested on the log itself.
+
+Notebook 06 and `tools.analyse` go by these rules.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from helpers import InputError, check_share, coins, doubts, experiment, power, words
+from helpers.adjustment import compare_adjusted
+from helpers.comparison import Comparison
+from helpers.goals import Design, Goal, is_rate, kind_of, smallest_worth, with_limit
+from helpers.inference import compare_means, compare_rates
+from helpers.metrics import compare_ratios
+
+BLANK = {field.name: math.nan for field in fields(Comparison)}
+NOT_TESTABLE = f"{words.DO_NOT_READ}: too few users to test, or nothing varies"
+EVERYONE = "all users"
+RATIO_ALARM = 0.001
+__all__ = ["Design", "Goal", "is_rate", "kind_of", "smallest_worth", "with_limit"]
+
+
+def decide(
+    log: pd.DataFrame, goal: Goal, design: Design, guardrails: Sequence[Goal] = ()
+) -> list[pd.DataFrame]:
+    """What to do, by the goal and all guardrails; and what `judge` says of each guardrail alone.
+
+    The first table is that of `judge` for the goal. A guardrail is a goal with a margin: one that
+    is worse than it holds the row, and one that is open or cannot be read lets nothing pass.
+    Raises InputError as `judge` does.
+    """
+    table = judge(log, goal, design)
+    others = [judge(log, guard, design, int(table.attrs["testable"])) for guard in guardrails]
+    for guard, found in zip(guardrails, others, strict=True):
+        rows = zip(table["decision"], found["decision"], found["users_needed"], strict=True)
+        table["decision"] = [_guarded(*row, guard.outcome) for row in rows]
+    return [table, *others]
+
+
+def judge(
+    log: pd.DataFrame, goal: Goal, design: Design, testable: int | None = None
+) -> pd.DataFrame:
+    """What one goal says of all users and each segment, for every arm against control.
+
+    log: one row per user, as from `data.read_log`. Rows: all users for each arm, then each segment
+    and arm; columns segment, arm, the fields of `comparison.Comparison`, ratio_p, level, alarms,
+    decision, users_needed. alarms: the share of experiments with new coins in which the row's
+    interval leaves out zero, promised level. attrs["testable"] is the number of segments that can
+    be tested in some arm.
+    With A arms against control, S such segments (or as many as `testable` says) and
+    a = 1 - confidence, intervals of all users have the level a / A, those of segments a / (A S)
+    (Bonferroni); p is not corrected. decision: that of `words.decision` or `words.margin_decision`,
+    or what keeps the row from being read (too few users, `doubts.doubts`, few users who differ). It
+    is "check the ratio" in every row where the arms' sizes do not fit the planned share somewhere
+    (p < 0.001). users_needed: in both arms, for 80 % power at the level of the row with the spreads
+    seen and the planned share, for a lift of worth (for a margin: if the true lift is 0).
+    Raises InputError for a limit, share or confidence that cannot be used, a segment called "all
+    users", and where nothing can be tested.
+    """
+    check_share("confidence", design.confidence, 0.95)
+    check_share("control_share", design.control_share, 0.5)
+    goal, kind = with_limit(log, goal, design), kind_of(log, goal)
+    pairs = _pairs(log, goal, design)
+    tables = {arm: _compared(pair, kind, design.control_share) for arm, pair in pairs.items()}
+    tested = pd.DataFrame({arm: table["lift"].notna() for arm, table in tables.items()})
+    if not tested.any(axis=None):
+        raise InputError("Nothing can be tested: arms have too few users, or nothing varies.")
+    count = int(tested.iloc[1:].any(axis=1).sum())
+    total = (1 - design.confidence) / len(tables)
+    for arm, table in tables.items():
+        table["level"] = [total] + [total / max(1, testable or count)] * (len(table) - 1)
+        _set_intervals(table, kind)
+        table["decision"] = _decisions(pairs[arm], table, kind, goal, design, total)
+        table["users_needed"] = _users_needed(table, kind, goal, design.control_share)
+        table.insert(0, "arm", arm)
+    rows = np.arange(tested.size).reshape(tested.shape[::-1]).T.ravel()  # an arm after another
+    found = pd.concat(tables.values()).rename_axis("segment").reset_index().iloc[rows]
+    found = found.reset_index(drop=True)
+    odd = found[found["ratio_p"] < RATIO_ALARM]
+    if len(odd):
+        found["decision"] = f"{words.CHECK}: {', '.join(dict.fromkeys(map(str, odd['segment'])))}"
+    found.attrs["testable"] = count
+    return found
+
+
+def _pairs(log: pd.DataFrame, goal: Goal, design: Design) -> dict[str, pd.DataFrame]:
+    """For each arm: segment, y, bottom or before, and treated of its users and of control's."""
+    columns = {"y": goal.outcome, "bottom": goal.per, "before": goal.covariate}
+    table = pd.DataFrame({name: log[column] for name, column in columns.items() if column})
+    table["segment"] = EVERYONE
+    if design.segment:
+        table["segment"] = log[design.segment].astype("category").cat.remove_unused_categories()
+    if design.segment and EVERYONE in map(str, table["segment"].unique()):
+        raise InputError(f"has the value '{EVERYONE}', the name of another row.", "segment")
+    arm = log[design.group]
+    return {
+        name: table[(arm == name) | (arm == design.control)].assign(treated=arm == name)
+        for name in sorted(arm.unique())
+        if name != design.control
+    }
+
+
+def _compared(pair: pd.DataFrame, kind: str, control_share: float) -> pd.DataFrame:
+    """All users, then each segment: the fields of a Comparison at 95 %, and ratio_p."""
+    parts = {EVERYONE: pair}
+    if pair["segment"].dtype == "category":
+        parts |= dict(iter(pair.groupby("segment", observed=False)))
+    rows = {}
+    for name, part in parts.items():
+        n_t = int(part["treated"].sum())
+        counts = {"n_control": len(part) - n_t, "n_treatment": n_t}
+        sizes = counts["n_control"], counts["n_treatment"]
+        ratio_p = experiment.sample_ratio_p(*sizes, control_share) if len(part) else 1.0
+        rows[name] = compare(part, kind) | counts | {"ratio_p": ratio_p}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def compare(part: pd.DataFrame, kind: str, confidence: float = 0.95) -> dict[str, float]:
+    """The fields of a Comparison of treated and untreated, nan where they cannot be compared."""
+    treated = part["treated"].to_numpy()
+    if min(treated.sum(), (~treated).sum()) < 2:
+        return dict(BLANK)
+    if kind == "adjusted":
+        return _or_blank(compare_adjusted, part["y"], treated, part["before"], confidence)
+    control, treatment = (part["y"].to_numpy()[chosen] for chosen in (~treated, treated))
+    if kind == "rate":
+        counts = int(control.sum()), len(control), int(treatment.sum()), len(treatment)
+        return asdict(compare_rates(*counts, confidence))
+    if kind == "ratio":
+        views = [part["bottom"].to_numpy()[chosen] for chosen in (~treated, treated)]
+        return _or_blank(compare_ratios, control, views[0], treatment, views[1], confidence)
+    if np.ptp(control) == np.ptp(treatment) == 0:
+        return dict(BLANK)
+    return asdict(compare_means(control, treatment, confidence))
+
+
+def _or_blank(call: Callable[..., Comparison], *given: Any) -> dict[str, float]:
+    """The fields of a Comparison, nan where the call refuses its arms."""
+    try:
+        return asdict(call(*given))
+    except InputError:
+        return dict(BLANK)
+
+
+def _set_intervals(table: pd.DataFrame, kind: str) -> None:
+    """Set the intervals to the level of each row; they lie around t standard errors."""
+    half = stats.t.isf(table["level"] / 2, table["df"]) * table["se"]
+    middle = table["t"] * table["se"]
+    ends = (-1, 1) if kind == "rate" else (-np.inf, np.inf)  # no rate moves by more
+    table["ci_low"], table["ci_high"] = (middle - half).clip(*ends), (middle + half).clip(*ends)
+
+
+def _decisions(
+    pair: pd.DataFrame, table: pd.DataFrame, kind: str, goal: Goal, design: Design, total: float
+) -> list[str]:
+    """What to do in each row of a table: all users, then segments."""
+    bottom, before = (name if name in pair else "" for name in ("bottom", "before"))
+    share, seed = design.control_share, design.seed
+    luck = coins.new_coins(pair, "segment", "y", share, seed, bottom=bottom, before=before)
+    claim, segments = _p_of_claim(table, goal), luck.p_value.reindex(columns=table.index[1:])
+    table["alarms"] = [
+        (p.dropna() < level).mean()
+        for (_, p), level in zip(luck.everyone.join(segments).items(), table["level"], strict=True)
+    ]
+    found = doubts.doubts(luck.everyone, claim.iloc[:1], total, total)
+    if len(table) > 1:
+        found += doubts.doubts(segments, claim.iloc[1:], table["level"].iloc[1], total)
+    parts = [pair["y"]] + [part for _, part in pair.groupby("segment", observed=False)["y"]]
+    return [
+        _decision(row, pair.loc[y.index], doubt, kind, goal)
+        for row, y, doubt in zip(table.itertuples(), parts, found, strict=False)
+    ]
+
+
+def _decision(row: Any, users: pd.DataFrame, doubt: str, kind: str, goal: Goal) -> str:
+    if math.isnan(row.ci_low):
+        return NOT_TESTABLE
+    doubt = doubt or (
+        "" if kind == "rate" else doubts.few_that_differ(users["y"], users["treated"])
+    )
+    if doubt:
+        seen = doubts.causes(users["y"], row.n_control, row.n_treatment)
+        return f"{words.DO_NOT_READ}: {', '.join([*seen, doubt])}"
+    if goal.margin is not None:
+        return words.margin_decision(row.ci_low, row.ci_high, goal.margin, goal.lower_is_better)
+    assert goal.worth is not None
+    return words.decision(row.ci_low, row.ci_high, goal.worth, goal.lower_is_better)
+
+
+def _p_of_claim(table: pd.DataFrame, goal: Goal) -> pd.Series:
+    """How clear each row is: its p-value, or that of a true lift which is just the margin."""
+    if goal.margin is None:
+        return table["p_value"]
+    edge = goal.margin if goal.lower_is_better else -goal.margin
+    distance = (table["t"] * table["se"] - edge).abs() / table["se"]
+    return pd.Series(2 * stats.t.sf(distance, table["df"]), index=table.index)
+
+
+def _users_needed(table: pd.DataFrame, kind: str, goal: Goal, control_share: float) -> list[float]:
+    """In both arms together, for 80 % power at the level of each row."""
+    effect = float(goal.worth or 0) if goal.margin is None else goal.margin
+    rows = zip(_variance_of_lift(table, control_share, kind == "rate"), table["level"], strict=True)
+    return [
+        2 * power.sample_size(effect, v**0.5 / 2, alpha=level) if v > 0 else math.nan
+        for v, level in rows
+    ]
+
+
+def _variance_of_lift(table: pd.DataFrame, control_share: float, rate: bool) -> pd.Series:
+    """Of the difference of means, times the users in both arms; rates that are 0 are smoothed."""
+    total = pd.Series(0.0, index=table.index)
+    for arm, share in (("control", control_share), ("treatment", 1 - control_share)):
+        smoothed = 1 / (table[f"n_{arm}"] + 2)
+        variance = table[f"sd_{arm}"] ** 2
+        if rate:
+            variance = variance.where(variance > 0, smoothed * (1 - smoothed))
+        total += variance / share
+    return total
+
+
+def _guarded(found: str, guard: str, needed: float, name: str) -> str:
+    """The decision, once a guardrail has been heard."""
+    kind, why = guard.partition(": ")[::2]
+    if found.startswith((words.DO_NOT_READ, words.CHECK)) or kind == words.NOT_WORSE:
+        return found
+    if kind == words.HOLD:
+        return f"{words.HOLD}: {name} is worse than its margin"
+    if found.startswith(words.HOLD):
+        return found
+    if kind == words.DO_NOT_READ:
+        return f"{words.DO_NOT_READ}: {name}, {why}"
+    many = words.count(math.ceil(needed), "user") if needed < 1e12 else "many users"
+    return f"{words.COLLECT}: {name} may be worse than its margin ({many} for 80 % power)"

@@ -1,0 +1,497 @@
+"""One page on a result, for somebody who was not there: no script, no request, one or two sheets.
+
+Everything that depends on the run is computed; what a file calls its columns, arms and segments is
+shown as it stands.
+"""
+
+import base64
+import math
+import shlex
+from collections.abc import Iterable
+from html import escape
+from importlib import metadata
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from helpers import coins, decisions, plots, shown, words
+from helpers.goals import Goal
+from tools import command, decided, files
+
+MOST_ROWS = 22  # in the table and in the picture; decisions.csv has all
+TESTS = {
+    "mean": "Welch's t-test (1947)",
+    "rate": "two rates by Agresti and Caffo (2000)",
+    "ratio": "two ratios of sums by the delta method over users (Deng and others 2018)",
+    "adjusted": "regression on arm and covariate, with HC2 errors (MacKinnon and White 1985)",
+}
+STYLE = """
+@page { size: A4; margin: 14mm 15mm; }
+* { box-sizing: border-box; }
+body { font: 15px/1.45 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: #1a1a1a;
+  background: #fff; max-width: 50rem; margin: 1.5rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .6rem; font-weight: 600; }
+h2 { font-size: 1.05rem; margin: 1.3rem 0 .3rem; font-weight: 600; }
+p { margin: .35rem 0; }
+.said { font-size: 1.1rem; border-left: 5px solid #0072b2; padding: .3rem .8rem; }
+.first { border: 2px solid #8b0000; padding: .4rem .8rem; margin: .6rem 0; }
+.first ul { margin: .2rem 0; padding-left: 1.1rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .86rem; }
+caption { text-align: left; padding: .2rem 0; }
+th, td { text-align: right; padding: .22rem .4rem; border-bottom: 1px solid #bbb;
+  vertical-align: top; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+th { font-weight: 600; }
+tbody th { font-weight: 400; }
+th.text, td.text { text-align: left; }
+td.number { white-space: nowrap; }
+figure { margin: .6rem 0; }
+img { max-width: 100%; height: auto; }
+footer { margin-top: 1.2rem; border-top: 1px solid #777; font-size: .82rem;
+  overflow-wrap: anywhere; }
+@media print {
+  body { font-size: 9.6pt; margin: 0; padding: 0; max-width: none; }
+  .wide { overflow: visible; }
+  table { font-size: 8.3pt; }
+  img { max-height: 105mm; }
+  tr, figure, .said, .first { break-inside: avoid; }
+  h2 { break-after: avoid; }
+}
+"""
+
+
+def page(result: decided.Result, log: Path, asked: dict[str, Any]) -> str:
+    """The page as HTML. asked: the options of the analysis, which stand at its end."""
+    title = question(result)
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        first_lines(result),
+        "".join(f'<p class="said">{said}</p>' for said in sentences(result)),
+        "<h2>Who was compared</h2>",
+        who(result),
+        "<h2>What was found</h2>",
+        picture(result),
+        found(result),
+        guarded(result),
+        "<h2>What this promises, and what was measured here</h2>",
+        promise(result),
+        "<h2>What would change the decision</h2>",
+        change(result),
+        source(result, log, asked),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "img-src data:; style-src 'unsafe-inline'\">\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(filter(None, parts))
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+# Its parts
+
+
+def question(result: decided.Result) -> str:
+    """What was asked, as a question."""
+    goal, arms = result.goal, [shown(arm, 40) for arm in result.table["arm"].unique()]
+    who = arms[0] if len(arms) == 1 else f"{', '.join(arms[:-1])} or {arms[-1]}"
+    what = shown(goal.outcome, 60) + (f" per {shown(goal.per, 60)}" if goal.per else "")
+    control = shown(result.design.control, 40)
+    if goal.margin is not None:
+        return f"Is {what} with {who} no worse than with {control}?"
+    return f"Does {who} {'lower' if goal.lower_is_better else 'raise'} {what}, against {control}?"
+
+
+def first_lines(result: decided.Result) -> str:
+    """What one must know before reading on."""
+    table = result.table.set_axis(decided.names(result))
+    said = []
+    if table["decision"].str.startswith(words.CHECK).any():
+        odd = ", ".join(table.index[table["ratio_p"] < decisions.RATIO_ALARM])
+        said.append(
+            f"<strong>The arms do not have the planned sizes</strong> ({escape(odd)}). Something "
+            "went wrong when users were assigned or counted. Nothing below is a result."
+        )
+    silent = table["decision"].str.startswith(words.DO_NOT_READ)
+    if silent.any():
+        whose = _some(table.index[silent])
+        said.append(
+            f"<strong>Do not read</strong> the rows {escape(whose)}: see the last column of the "
+            "table for why."
+        )
+    few = result.table["users_needed"].gt(result.table["n_control"] + result.table["n_treatment"])
+    open_rows = table["decision"].str.startswith(words.COLLECT).to_numpy() & few.to_numpy()
+    if open_rows.any():
+        said.append(
+            f"<strong>Too few users</strong> to tell: {escape(_some(table.index[open_rows]))}."
+        )
+    said += [escape(note) for note in result.notes[1:]]
+    if not said:
+        return ""
+    items = "".join(f"<li>{one}</li>" for one in said)
+    return f'<div class="first"><strong>Read this first</strong><ul>{items}</ul></div>'
+
+
+def _some(names: Iterable[str], most: int = 6) -> str:
+    """Names in a row, the last of many counted."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def sentences(result: decided.Result) -> list[str]:
+    """The decision for all users, a sentence or two for each arm."""
+    scale, unit = decided.unit_of(result.goal, result.rate)
+    at_least, limit = decided.digits(result), scale * decided.edge(result.goal)
+    everyone = result.table[result.table["segment"] == decisions.EVERYONE]
+    said = []
+    for row in everyone.itertuples():
+        label = f"<strong>{escape(_capital(row.decision))}.</strong>"
+        what = (
+            f"For all users, {escape(shown(row.arm))} minus {escape(shown(result.design.control))}"
+        )
+        lift, low, high = (scale * x for x in (row.lift, row.ci_low, row.ci_high))
+        if math.isnan(low):
+            said.append(f"{label} {what} cannot be computed.")
+            continue
+        digits = words.digits_apart((lift, low, high), (0.0, limit), at_least)
+        seen = f"{what} is {words.number(lift, digits, True)} {escape(unit)}"
+        if not row.decision.startswith((words.DO_NOT_READ, words.CHECK)):
+            percent = f"{100 * (1 - row.level):.4g}"
+            seen += f" ({percent} % interval {words.interval(low, high, digits)})"
+        said.append(f"{label} {seen}. {escape(meaning(row.decision, result.goal))}")
+    return said
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def meaning(decision: str, goal: Goal) -> str:
+    """What a decision says, in a sentence."""
+    gain, better = ("fall", "below") if goal.lower_is_better else ("gain", "above")
+    kinds = {
+        f"{words.HOLD}: {words.LOSS}": "The whole interval is on the wrong side of zero.",
+        f"{words.HOLD}: gain too small": f"All of the interval is a {gain}, and too small a one.",
+        f"{words.HOLD}: {words.TOO_SMALL}": f"Nothing in the interval is a {gain} worth having.",
+        f"{words.HOLD}: worse than the margin": "All of the interval is worse than the margin.",
+        words.SHIP: f"The whole interval is {better} zero, and reaches what is worth having.",
+        words.COLLECT: "The interval lies on both sides of what decides: this log cannot tell.",
+    }
+    if decision.startswith(words.NOT_WORSE):
+        return "The whole interval is better than the largest loss that would be accepted."
+    if decision.startswith(words.CHECK):
+        return "Find out why the arms have these sizes, before anything is read."
+    if decision.startswith(words.DO_NOT_READ):
+        return "On this log the method does not keep its promise, so there is no answer yet."
+    return kinds.get(decision, "A guardrail decides: see below.")
+
+
+def who(result: decided.Result) -> str:
+    """The arms, their sizes, and the ratio check."""
+    everyone = result.table[result.table["segment"] == decisions.EVERYONE]
+    control = everyone.iloc[0]
+    share = result.design.control_share
+    rows = [[("text", shown(result.design.control)), ("", f"{control.n_control:,.0f}"), ("", "")]]
+    for row in everyone.itertuples():
+        p = words.p_value(row.ratio_p).removeprefix("p = ").removeprefix("p ")
+        rows.append([("text", shown(row.arm)), ("", f"{row.n_treatment:,.0f}"), ("number", p)])
+    table = _table(
+        f"Users in each arm. Planned: {words.percent(share)} of control and one other arm together "
+        "for control; below p = 0.001 the ratio raises an alarm.",
+        ["arm", "users", "ratio check, p"],
+        rows,
+    )
+    segments = result.table["segment"].nunique() - 1
+    if not result.design.segment:
+        return table
+    by = escape(shown(result.design.segment))
+    return f"{table}<p>Cut into {words.count(segments, 'segment')} by {by}.</p>"
+
+
+def chosen(result: decided.Result) -> pd.DataFrame:
+    """The rows that are shown: all users, what is decided, then the largest."""
+    table = result.table.set_axis(decided.names(result))
+    if len(table) <= MOST_ROWS:
+        return table
+    everyone = table["segment"] == decisions.EVERYONE
+    rank = pd.DataFrame(
+        {
+            "first": ~everyone,
+            "open": table["decision"].str.startswith(words.COLLECT),
+            "size": -(table["n_control"] + table["n_treatment"]),
+        }
+    )
+    order = rank.reset_index(drop=True).sort_values(list(rank)).index[:MOST_ROWS]
+    return table.iloc[sorted(order)]
+
+
+def picture(result: decided.Result) -> str:
+    """The intervals, and what is worth having, as a picture with its words."""
+    table = chosen(result)
+    scale, unit = decided.unit_of(result.goal, result.rate)
+    ends = {"ci_low": "low", "lift": "estimate", "ci_high": "high"}
+    rows = scale * table[list(ends)].rename(columns=ends).dropna()
+    kinds = table.loc[rows.index, "decision"].str.split(":").str[0]
+    unread = kinds.isin([words.DO_NOT_READ, words.CHECK])
+    for end in ("low", "high"):
+        rows[end] = rows[end].where(~unread, rows["estimate"])
+    rows["note"] = kinds
+    rows.index = [name if len(name) < 26 else f"{name[:23]}..." for name in rows.index]
+    clear = ((rows["low"] > 0) | (rows["high"] < 0)) & ~unread.to_numpy()
+    limit = "margin" if result.goal.margin is not None else "worth having"
+    marks = {"zero": 0.0, limit: scale * decided.edge(result.goal)}
+    title = f"{clear.sum()} of {len(rows)} intervals leave out zero"
+    if unread.all():
+        title = "Differences, without intervals"
+    across = f"treatment minus control, {unit}"
+    if len(across) > 60:
+        across = "treatment minus control, units of the outcome"
+    with mpl.rc_context(plots.STYLED | {"svg.hashsalt": "report", "svg.fonttype": "path"}):
+        figure, alt = plots.intervals_drawn(rows, title, across, marks)
+        drawn = BytesIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+        plt.close(figure)
+    data = base64.b64encode(drawn.getvalue()).decode("ascii")
+    return f'<figure><img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}"></figure>'
+
+
+def found(result: decided.Result) -> str:
+    """The table of all rows, or of the first of many."""
+    table = chosen(result)
+    scale, unit = decided.unit_of(result.goal, result.rate)
+    at_least, limit = decided.digits(result), scale * decided.edge(result.goal)
+    rows = []
+    for name, row in zip(table.index, table.itertuples(), strict=True):
+        lift, low, high = (scale * x for x in (row.lift, row.ci_low, row.ci_high))
+        digits = words.digits_apart((lift, low, high), (0.0, limit), at_least)
+        means = [words.number(scale * x, at_least) for x in (row.mean_control, row.mean_treatment)]
+        blank = math.isnan(low)
+        ends = "" if blank else words.interval(low, high, digits)
+        if row.decision.startswith((words.DO_NOT_READ, words.CHECK)):
+            ends = "not read"
+        rows.append(
+            [
+                ("text", str(name)),
+                ("", f"{row.n_control:,.0f} and {row.n_treatment:,.0f}"),
+                ("number", "" if blank else " and ".join(means)),
+                ("number", "" if blank else words.number(lift, digits, True)),
+                ("number", ends),
+                ("number", "" if blank else words.p_value(row.p_value).removeprefix("p = ")),
+                ("text", row.decision),
+                ("", "" if math.isnan(row.users_needed) else _many(row.users_needed)),
+            ]
+        )
+    caption = (
+        f"Means and differences in {'per cent and percentage points' if result.rate else unit}."
+    )
+    caption += f" {decided.limit_line(result)} Users needed: in both arms, for 80 % power at that."
+    if len(result.table) > len(table):
+        caption += f" Shown are the rows with a decision, then the largest; all {len(result.table)}"
+        caption += " stand in decisions.csv."
+    heads = ["who", "users", "means", "difference", "interval", "p", "decision", "users needed"]
+    return _table(caption, heads, rows)
+
+
+def _many(users: float) -> str:
+    return f"{math.ceil(users):,}" if users < 1e9 else f"{users:.0e}"
+
+
+def guarded(result: decided.Result) -> str:
+    """The guardrails, for all users."""
+    rows = []
+    for goal, table in result.guardrails:
+        for row in table[table["segment"] == decisions.EVERYONE].itertuples():
+            width = row.ci_high - row.ci_low
+            digits = (
+                4 if math.isnan(width) or width <= 0 else max(0, 2 - math.floor(math.log10(width)))
+            )
+            rows.append(
+                [
+                    ("text", shown(goal.outcome)),
+                    ("text", shown(row.arm)),
+                    ("text", f"{'above' if goal.lower_is_better else 'below'} {_signed(goal)}"),
+                    ("number", words.number(row.lift, digits, True)),
+                    ("number", words.interval(row.ci_low, row.ci_high, digits)),
+                    ("text", row.decision),
+                    ("", _many(row.users_needed)),
+                ]
+            )
+    if not rows:
+        return ""
+    heads = [
+        "guardrail",
+        "arm",
+        "too bad",
+        "difference",
+        "interval",
+        "what it says",
+        "users needed",
+    ]
+    caption = "What must not get worse, for all users, in the unit of each column. "
+    caption += "All of them must hold before anything ships."
+    return _table(caption, heads, rows)
+
+
+def _signed(goal: Goal) -> str:
+    return words.given(decided.edge(goal), sign=True)
+
+
+def promise(result: decided.Result) -> str:
+    """The test, its level, and how often new coins led the intervals astray."""
+    table, everyone = result.table, result.table["segment"] == decisions.EVERYONE
+    first, parts = table[everyone].iloc[0], table[~everyone]
+    said = [f"Test: {TESTS[result.kind]}. "]
+    said.append(
+        f"Intervals of all users hold the true difference in {100 * (1 - first.level):.4g} of 100 "
+        "experiments"
+    )
+    if len(parts):
+        said.append(
+            f", those of the segments in {100 * (1 - parts.iloc[0].level):.4g} of 100 each, and "
+            f"all together in {100 * result.design.confidence:.4g} of 100 (Bonferroni)"
+        )
+    said.append(". p is not corrected. ")
+    runs, most = coins.runs_for(result.users, result.kind == "adjusted")
+    on = f"a random {most:,} of these users" if result.users > most else "these very users"
+    said.append(
+        f"Tested on {on}: {runs:,} times each kept the outcome and a new coin gave the arm, so "
+        "that whatever differed was luck. "
+    )
+    tested = table[everyone]["alarms"].dropna()
+    if len(tested):
+        shares = " and ".join(words.percent(share) for share in tested)
+        said.append(
+            f"The interval of all users then left out zero in {shares} (promised "
+            f"{words.percent(first.level)})"
+        )
+    alarms = parts["alarms"].dropna()
+    if len(alarms):
+        said.append(
+            f"; those of the segments in {words.percent(alarms.min())} to "
+            f"{words.percent(alarms.max())} (promised {words.percent(parts.iloc[0].level)} each)"
+        )
+    return f"<p>{escape(''.join(said))}.</p>"
+
+
+def change(result: decided.Result) -> str:
+    """What another number of users, another limit or another look would do."""
+    scale, unit = decided.unit_of(result.goal, result.rate)
+    everyone = result.table[result.table["segment"] == decisions.EVERYONE]
+    said = []
+    for row in everyone.itertuples():
+        who = f"{shown(row.arm)}: " if len(everyone) > 1 else ""
+        said.append(who + _changed(row, result, scale, unit))
+    said.append(
+        "Another outcome, segment, cap, margin or guardrail, chosen after these numbers were seen, "
+        "would look the same on paper and promise nothing. So would looking again and again while "
+        "users come in."
+    )
+    return "<ul>" + "".join(f"<li>{escape(_capital(one))}</li>" for one in said) + "</ul>"
+
+
+def _changed(row: Any, result: decided.Result, scale: float, unit: str) -> str:
+    """For one arm: how far the decision is from another."""
+    goal, users = result.goal, row.n_control + row.n_treatment
+    if row.decision.startswith(words.CHECK):
+        return (
+            "nothing, before the sizes of the arms are explained or their planned share is given."
+        )
+    if row.decision.startswith(words.DO_NOT_READ):
+        return (
+            "large values cut at a threshold that was fixed before the data (--cap-at), arms of "
+            "like size, or more users may make the intervals hold."
+        )
+    low, high = (-row.ci_high, -row.ci_low) if goal.lower_is_better else (row.ci_low, row.ci_high)
+    digits = decided.digits(result)
+    if goal.margin is not None:
+        worst = words.number(scale * -low, digits)
+        if row.decision.startswith(words.NOT_WORSE):
+            held = (
+                f"no margin below {worst} {unit} would have been kept"
+                if low < 0
+                else ("no margin, however small, would have been broken")
+            )
+            return f"{held}."
+        if row.decision.startswith(words.COLLECT):
+            return (
+                f"a margin above {worst} {unit} would be kept by these users; {_users(row, users)}."
+            )
+        return "only another margin, or other users."
+    best = words.number(scale * high, digits)
+    if row.decision.startswith(words.SHIP):
+        return f"if only more than {best} {unit} were worth having, it would be hold."
+    if row.decision.startswith(words.COLLECT):
+        return f"{_users(row, users)}; if only more than {best} {unit} were worth having: hold."
+    if high <= 0:
+        return "only other users: nothing in the interval is a gain."
+    return f"if less than {best} {unit} were worth having, it would be another decision."
+
+
+def _users(row: Any, users: float) -> str:
+    needed = _many(row.users_needed)
+    if row.users_needed <= users:
+        return f"the {needed} users for 80 % power are there, and the difference is near the border"
+    return f"with {needed} users in all (here: {users:,.0f}) the power would be 80 %"
+
+
+def source(result: decided.Result, log: Path, asked: dict[str, Any]) -> str:
+    """Where the numbers come from: file, checksum, version, options."""
+    options = [part for name, value in asked.items() for part in _typed(name, value)]
+    call = " ".join(["python -m tools.analyse", shlex.quote(log.name), *options])
+    try:
+        version = metadata.version("segment-aware-ab-testing")
+    except metadata.PackageNotFoundError:
+        version = "unknown"
+    return (
+        f"<footer><p>{escape(result.notes[0])}</p><p>File {escape(shown(log.name))}, SHA-256 "
+        f"{files.checksum(log)}.</p><p>segment-aware-ab-testing {escape(version)}: "
+        f"{escape(shown(call, 1000))}</p></footer>"
+    )
+
+
+def _typed(name: str, value: Any) -> list[str]:
+    """An option as it would be typed; none for a default that says nothing."""
+    if name == "guardrail":
+        ends = [(guard, ":lower" if guard.lower_is_better else "") for guard in value]
+        return [
+            f"--guardrail {shlex.quote(f'{guard.outcome}:{guard.margin:g}{end}')}"
+            for guard, end in ends
+        ]
+    if value in (None, "", (), False):
+        return []
+    if value is True:
+        return [command.option(name)]
+    text = ",".join(f"{x:g}" for x in value) if isinstance(value, tuple) else str(value)
+    return [f"{command.option(name)} {shlex.quote(text)}"]
+
+
+def _table(caption: str, heads: list[str], rows: list[list[tuple[str, str]]]) -> str:
+    """A table; cells are a class and a text, the first of a row names it."""
+    kinds = [kind for kind, _ in rows[0]]
+    top = "".join(
+        f'<th scope="col"{_class(kind)}>{escape(head)}</th>'
+        for head, kind in zip(heads, kinds, strict=True)
+    )
+    body = ""
+    for (kind, name), *cells in rows:
+        body += f'<tr><th scope="row"{_class(kind)}>{escape(name)}</th>'
+        body += (
+            "".join(f"<td{_class(kind)}>{escape(text)}</td>" for kind, text in cells) + "</tr>\n"
+        )
+    label = escape(caption.split(".")[0])
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{label}"><table>'
+        f"<caption>{escape(caption)}</caption>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}"
+        "</tbody></table></div>"
+    )
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
