@@ -83,8 +83,9 @@ def _varies(column: pd.Series, codes: np.ndarray) -> int:
 def with_numbers(table: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
     """The ids as whole numbers, where all are written as such."""
     for name in id_columns(table):
-        whole = table[name].str.fullmatch("0|[1-9][0-9]{0,17}") if name not in roles else False
-        if np.all(whole):
+        if name in roles or pd.api.types.is_numeric_dtype(table[name]):
+            continue
+        if table[name].astype(str).str.fullmatch("0|[1-9][0-9]{0,17}").all():
             table[name] = table[name].astype(np.int64)
     return table
 

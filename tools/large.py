@@ -16,7 +16,6 @@ from helpers import InputError, columns, data, segments, shown, tables, users, w
 
 LARGE = 60_000_000  # bytes of a CSV: some two million rows
 ROWS = 2_000_000  # of a Parquet file
-BLANKS = "' ' || chr(9) || chr(10) || chr(13)"  # what Python's strip takes off, mostly
 
 
 def read(
@@ -43,7 +42,8 @@ def read_large(
 ) -> tuple[pd.DataFrame, tables.Source]:
     """`data.read_log`, by DuckDB. Raises InputError as it does."""
     try:
-        return _read(duckdb.connect(), path, roles, control, most_arms)
+        with duckdb.connect() as connection:
+            return _read(connection, path, roles, control, most_arms)
     except duckdb.Error as error:
         why = shown(str(error).strip().splitlines()[0], most=200)
     except (UnicodeDecodeError, ValueError) as error:
@@ -66,7 +66,7 @@ def _read(
     numbers = [roles.outcome, *roles.added, *roles.known]
     numbers += [roles.segment] if roles.bands else []
     labels = [name for name in (roles.segment, roles.group, *ids) if name not in ("", *numbers)]
-    source, kinds = _open(connection, path, [*numbers, *labels])
+    source, kinds = _open(connection, path, [*numbers, *labels], ids[0] if ids else "")
     data.check_roles(roles.names())
     likely = users.id_columns(kinds) if roles.user is None else []
     likely = [name for name in likely if name not in roles.names()]
@@ -74,7 +74,7 @@ def _read(
     values = {name: _number(connection, source, name, kinds[name]) for name in numbers}
     if roles.bands:
         values[roles.segment] = _band(values[roles.segment], roles.bands)
-    table = _fetched(connection, roles, values, ids[0] if ids else "", source.name)
+    table = _fetched(connection, roles, values, ids[0] if ids else "", source)
     for name in (roles.segment, roles.group):
         if name:
             table[name] = _named(table[name], roles, source)
@@ -96,12 +96,16 @@ def _named(labels: pd.Series, roles: data.Roles, source: tables.Source) -> pd.Se
         return pd.Series(pd.Categorical.from_codes(labels.to_numpy(), names, ordered=True))
     different = pd.DataFrame({labels.name: labels.cat.categories})
     names = pd.Series(columns.as_labels(str(labels.name), different, source))
+    columns.refuse_blanks([str(labels.name)], different, source)
+    if names.duplicated().any():  # blanks around some of them
+        labels = labels.astype(str).str.strip().astype("category")
+        names = pd.Series(labels.cat.categories)
     labels = labels.cat.rename_categories(names.to_list())
     return labels.cat.reorder_categories(columns.in_order(names).categories, ordered=True)
 
 
 def _open(
-    connection: duckdb.DuckDBPyConnection, path: Path, wanted: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, path: Path, wanted: Sequence[str], user: str
 ) -> tuple[tables.Source, dict[str, str]]:
     """Make the view `log`, and say what kind its columns are, by name."""
     if tables.is_parquet(path):
@@ -118,7 +122,7 @@ def _open(
         kinds = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in names)
         read = f"read_csv({_text(path)}, delim={_text(sign)}, header=true, quote='\"', "
         read += f"escape='\"', auto_detect=false, columns={{{kinds}}})"
-        place = "row_number() OVER ()"
+        place = ""  # a table's rows have numbers, rowid
     described = connection.sql(f"SELECT * FROM {read} LIMIT 0")
     found = dict(zip(described.columns, map(str, described.types), strict=True))
     found.pop("file_row_number", None)
@@ -127,11 +131,16 @@ def _open(
     if twice:
         raise InputError(f"{source.name} has the column {tables.names(twice)} more than once.")
     columns.require(wanted, pd.DataFrame([stripped], columns=stripped), source)
-    parts = [f"{place} AS place"]
+    parts = [f"{place} AS place"] if place else []
+    ids = [*users.id_columns(stripped), *([user] if user else [])]
+    kept = {*wanted, *ids}
     for name, kind in found.items():
-        value = f"nullif(trim({_name(name)}, {BLANKS}), '')" if kind == "VARCHAR" else _name(name)
-        parts.append(f"{value} AS {_name('c ' + name.strip())}")
-    connection.execute(f"CREATE VIEW log AS SELECT {', '.join(parts)} FROM {read}")
+        if name.strip() in kept:
+            is_id = kind == "VARCHAR" and name.strip() in ids
+            value = f"nullif(trim({_name(name)}), '')" if is_id else _name(name)
+            parts.append(f"{value} AS {_column(name.strip())}")
+    made = "VIEW" if place else "TABLE"
+    connection.execute(f"CREATE {made} log AS SELECT {', '.join(parts)} FROM {read}")
     return source, {name.strip(): kind for name, kind in found.items()}
 
 
@@ -177,7 +186,7 @@ def _number(
     some = [
         f"(SELECT DISTINCT {column} AS v FROM log WHERE {k} LIMIT 10000)" for k in kinds_of_values
     ]
-    values = connection.sql(" UNION ALL ".join(some)).df()["v"].rename(name)
+    values = connection.sql(" UNION ALL ".join(some)).df()["v"].str.strip().rename(name)
     # so many values say how numbers are written here, or which is none
     columns.as_numbers(name, values.to_frame(), source, data.OUTCOMES, yes_or_no=True)
     if pd.to_numeric(values, errors="coerce").notna().all():
@@ -185,7 +194,7 @@ def _number(
     if values.str.contains(",").any():
         return f"TRY_CAST(replace({column}, ',', '.') AS DOUBLE)"
     yes = ", ".join(map(_text, columns.YES))
-    return f"CASE WHEN lower({column}) IN ({yes}) THEN 1.0 ELSE 0.0 END"
+    return f"CASE WHEN lower(trim({column})) IN ({yes}) THEN 1.0 ELSE 0.0 END"
 
 
 def _band(value: str, cuts: Sequence[float]) -> str:
@@ -198,7 +207,7 @@ def _fetched(
     roles: data.Roles,
     values: dict[str, str],
     user: str,
-    where: str,
+    source: tables.Source,
 ) -> pd.DataFrame:
     """A row for each user, in the order of the file."""
     fixed = [name for name in (roles.segment, roles.group, *roles.known) if name]
@@ -210,12 +219,13 @@ def _fetched(
     parts = [f"min({of[name]}) AS {_name(name)}" for name in fixed]
     parts += [f"sum({of[name]}) AS {_name(name)}" for name in added]
     parts += [f"min({of[name]}) <> max({of[name]}) AS {_name('varies ' + name)}" for name in fixed]
-    by_user = f"SELECT {', '.join(parts)} FROM log GROUP BY {_column(user)} ORDER BY min(place)"
+    place = "place" if source.separator == "" else "rowid"
+    by_user = f"SELECT {', '.join(parts)} FROM log GROUP BY {_column(user)} ORDER BY min({place})"
     table = _as_frame(connection, by_user)
     varies = {name: int(table.pop(f"varies {name}").sum()) for name in fixed}
-    users.check_both_arms(varies[roles.group], user, where)
+    users.check_both_arms(varies[roles.group], user, source.name)
     for name in filter(None, (roles.segment, *roles.known)):
-        users.check_moved(varies[name], name, user, where, name == roles.segment)
+        users.check_moved(varies[name], name, user, source.name, name == roles.segment)
     for name in added:
         table[name] = users.without_noise(table[name])
     return table

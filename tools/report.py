@@ -22,7 +22,7 @@ from helpers import coins, decisions, plots, shown, words
 from helpers.goals import Goal
 from tools import command, decided, files
 
-MOST_ROWS = 22  # in the table and in the picture; decisions.csv has all
+MOST_ROWS = 14  # in the table and in the picture; decisions.csv has all
 TESTS = {
     "mean": "Welch's t-test (1947)",
     "rate": "two rates by Agresti and Caffo (2000)",
@@ -44,10 +44,11 @@ p { margin: .35rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .86rem; }
 caption { text-align: left; padding: .2rem 0; }
 th, td { text-align: right; padding: .22rem .4rem; border-bottom: 1px solid #bbb;
-  vertical-align: top; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+  vertical-align: top; font-variant-numeric: tabular-nums; }
 th { font-weight: 600; }
 tbody th { font-weight: 400; }
-th.text, td.text { text-align: left; }
+th.text, td.text { text-align: left; overflow-wrap: anywhere; min-width: 4.5rem; }
+td:nth-child(7).text { min-width: 9rem; }
 td.number { white-space: nowrap; }
 figure { margin: .6rem 0; }
 img { max-width: 100%; height: auto; }
@@ -57,9 +58,9 @@ footer { margin-top: 1.2rem; border-top: 1px solid #777; font-size: .82rem;
   body { font-size: 9.6pt; margin: 0; padding: 0; max-width: none; }
   .wide { overflow: visible; }
   table { font-size: 8.3pt; }
-  img { max-height: 105mm; }
+  img { max-height: 120mm; }
   tr, figure, .said, .first { break-inside: avoid; }
-  h2 { break-after: avoid; }
+  h2, caption { break-after: avoid; }
 }
 """
 
@@ -122,11 +123,11 @@ def first_lines(result: decided.Result) -> str:
     if silent.any():
         whose = _some(table.index[silent])
         said.append(
-            f"<strong>Do not read</strong> the rows {escape(whose)}: see the last column of the "
-            "table for why."
+            f"<strong>Do not read</strong> {escape(whose)}: the table says why, in the column "
+            "decision."
         )
-    few = result.table["users_needed"].gt(result.table["n_control"] + result.table["n_treatment"])
-    open_rows = table["decision"].str.startswith(words.COLLECT).to_numpy() & few.to_numpy()
+    few = table["users_needed"] > table["n_control"] + table["n_treatment"]
+    open_rows = (table["decision"] == words.COLLECT) & few
     if open_rows.any():
         said.append(
             f"<strong>Too few users</strong> to tell: {escape(_some(table.index[open_rows]))}."
@@ -138,7 +139,7 @@ def first_lines(result: decided.Result) -> str:
     return f'<div class="first"><strong>Read this first</strong><ul>{items}</ul></div>'
 
 
-def _some(names: Iterable[str], most: int = 6) -> str:
+def _some(names: Iterable[str], most: int = 4) -> str:
     """Names in a row, the last of many counted."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -166,7 +167,21 @@ def sentences(result: decided.Result) -> list[str]:
             percent = f"{100 * (1 - row.level):.4g}"
             seen += f" ({percent} % interval {words.interval(low, high, digits)})"
         said.append(f"{label} {seen}. {escape(meaning(row.decision, result.goal))}")
-    return said
+    return [*said, *_segments(result)]
+
+
+def _segments(result: decided.Result) -> list[str]:
+    """The decisions for the segments, counted; those that are few are named."""
+    table = result.table.set_axis(decided.names(result))
+    table = table[table["segment"] != decisions.EVERYONE]
+    kinds = table["decision"].str.split(":").str[0]
+    said = []
+    for kind in kinds.drop_duplicates():
+        names = table.index[kinds == kind]
+        said.append(
+            f"{kind}: {_some(names)}" if len(names) < 5 else f"{kind}: {len(names)} of them"
+        )
+    return [f"Segments alone. {escape(_capital('; '.join(said)))}."] if said else []
 
 
 def _capital(text: str) -> str:
@@ -279,23 +294,22 @@ def found(result: decided.Result) -> str:
         rows.append(
             [
                 ("text", str(name)),
-                ("", f"{row.n_control:,.0f} and {row.n_treatment:,.0f}"),
-                ("number", "" if blank else " and ".join(means)),
+                ("number", f"{row.n_control:,.0f} + {row.n_treatment:,.0f}"),
+                ("number", "" if blank else ", ".join(means)),
                 ("number", "" if blank else words.number(lift, digits, True)),
                 ("number", ends),
-                ("number", "" if blank else words.p_value(row.p_value).removeprefix("p = ")),
+                ("number", "" if blank else words.p_value(row.p_value)[2:].removeprefix("= ")),
                 ("text", row.decision),
                 ("", "" if math.isnan(row.users_needed) else _many(row.users_needed)),
             ]
         )
-    caption = (
-        f"Means and differences in {'per cent and percentage points' if result.rate else unit}."
-    )
+    shares = "per cent and percentage points" if result.rate else unit
+    caption = f"Users and means: control, then the arm; means and lifts in {shares}."
     caption += f" {decided.limit_line(result)} Users needed: in both arms, for 80 % power at that."
     if len(result.table) > len(table):
         caption += f" Shown are the rows with a decision, then the largest; all {len(result.table)}"
         caption += " stand in decisions.csv."
-    heads = ["who", "users", "means", "difference", "interval", "p", "decision", "users needed"]
+    heads = ["who", "users", "means", "lift", "interval", "p", "decision", "users needed"]
     return _table(caption, heads, rows)
 
 
@@ -403,6 +417,11 @@ def _changed(row: Any, result: decided.Result, scale: float, unit: str) -> str:
         return (
             "nothing, before the sizes of the arms are explained or their planned share is given."
         )
+    if ": " in row.decision and "its margin" in row.decision:
+        return (
+            "the guardrail decides. What it needs stands in its row; its margin was to be chosen "
+            "before the data."
+        )
     if row.decision.startswith(words.DO_NOT_READ):
         return (
             "large values cut at a threshold that was fixed before the data (--cap-at), arms of "
@@ -431,7 +450,7 @@ def _changed(row: Any, result: decided.Result, scale: float, unit: str) -> str:
         return f"{_users(row, users)}; if only more than {best} {unit} were worth having: hold."
     if high <= 0:
         return "only other users: nothing in the interval is a gain."
-    return f"if less than {best} {unit} were worth having, it would be another decision."
+    return f"if less than {best} {unit} were worth having, it would no longer be hold."
 
 
 def _users(row: Any, users: float) -> str:
