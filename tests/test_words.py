@@ -20,10 +20,12 @@ from helpers.words import (
     GAIN,
     HOLD,
     LOSS,
+    NOT_WORSE,
     OPEN,
     SHIP,
     TOO_SMALL,
     decision,
+    margin_decision,
     verdict,
     verdict_label,
 )
@@ -355,6 +357,72 @@ def test_hasty_decisions_are_caught(faulty):
         guard_decision(faulty)
 
 
+def test_where_less_is_better_the_rule_is_turned_round():
+    @STEADY
+    @given(ENDS, WORTHS)
+    def check(ends, worth):
+        low, high = ends
+        turned = (-high, -low, worth)
+        for decide in (decision, margin_decision):
+            assert decide(*turned, lower_is_better=True) == decide(low, high, worth)
+
+    check()
+    assert decision(*NOT_TESTABLE, 1, lower_is_better=True) == COLLECT
+
+
+MARGINS = [
+    # low, high, margin, decision
+    (-0.5, 0.5, 1, NOT_WORSE),
+    (-0.5, 0, 1, NOT_WORSE),
+    (0, 4, 1, NOT_WORSE),
+    (0.2, 4, 1, f"{NOT_WORSE}: clear gain"),
+    (-0.5, -0.2, 1, f"{NOT_WORSE}: clear loss, smaller than the margin"),
+    (-1, 4, 1, COLLECT),
+    (-4, 4, 1, COLLECT),
+    (-4, -0.5, 1, COLLECT),
+    (-4, -1, 1, COLLECT),
+    (-4, -1.5, 1, f"{HOLD}: worse than the margin"),
+    (*NOT_TESTABLE, 1, COLLECT),
+    (-math.inf, math.inf, 1, COLLECT),
+    (-0.5, math.inf, 1, NOT_WORSE),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "margin", "decided"), MARGINS)
+def test_margin_decision(low, high, margin, decided):
+    assert margin_decision(low, high, margin) == decided
+    assert margin_decision(-high, -low, margin, lower_is_better=True) == decided
+
+
+def guard_margin(decide):
+    """Not worse is said of whole intervals alone, and harm beyond the margin never passes."""
+
+    @STEADY
+    @given(ENDS, WORTHS)
+    def check(ends, margin):
+        decided = decide(*ends, margin).split(":")[0]
+        assert (decided == NOT_WORSE) == (ends[0] > -margin)
+        assert (decided == HOLD) == (ends[1] < -margin)
+        assert decided in (NOT_WORSE, HOLD, COLLECT)
+
+    check()
+
+
+def not_significant_is_not_worse(low, high, margin):
+    return NOT_WORSE if low <= 0 <= high else margin_decision(low, high, margin)
+
+
+def not_worse_by_point(low, high, margin):
+    return NOT_WORSE if (low + high) / 2 > -margin else margin_decision(low, high, margin)
+
+
+def test_a_margin_asks_for_the_whole_interval():
+    guard_margin(margin_decision)
+    for faulty in (not_significant_is_not_worse, not_worse_by_point):
+        with pytest.raises(AssertionError):
+            guard_margin(faulty)
+
+
 # Numbers
 
 
@@ -597,6 +665,12 @@ BAD_CALLS = {
         "worth is nan",
         "from 1e-9 to 1e15",
     ),
+    "margin: 0": (
+        lambda: margin_decision(-1, 1, 0),
+        "margin is 0",
+        "the largest loss that you would accept",
+    ),
+    "margin: nan": (lambda: margin_decision(-1, 1, math.nan), "margin is nan"),
     "decision: worth text": (
         lambda: words.decision(-1, 1, "1"),
         "worth is '1'",
