@@ -136,6 +136,7 @@ ASKED_FOR = {
     "06-conclusions": "are built to hold, all of them",
     "07-reports": "visits in the week of the mailing",
     "08-three-stories": "always-valid interval whenever we liked",
+    "11-reports": "The whole interval lies below that",
 }
 
 

@@ -24,6 +24,7 @@ from helpers import (
     experiment,
     heterogeneity,
     inference,
+    metrics,
     power,
     segments,
     sequential,
@@ -390,6 +391,49 @@ def gail_simon(inputs):
     }
 
 
+def ratio_of_sums(inputs):
+    arms = [inputs[arm][part] for arm in ("control", "treatment") for part in ("top", "bottom")]
+    found = metrics.compare_ratios(*arms)
+    return {name: getattr(found, name) for name in ("lift", "se", "t")}
+
+
+def no_worse_n(inputs):
+    """Users in each arm for a treatment without loss, by the normal formula; ours is one more."""
+    z = stats.norm.isf(inputs["alpha_one_side"]) + stats.norm.ppf(inputs["power"])
+    n = math.ceil(2 * (inputs["sd"] / inputs["margin"] * z) ** 2)
+    two_sides = 2 * inputs["alpha_one_side"]
+    ours = power.sample_size(inputs["margin"], inputs["sd"], inputs["power"], two_sides)
+    assert n <= math.ceil(ours) <= n + 1
+    return {"n_per_arm": n}
+
+
+def no_worse_power(inputs):
+    room = (inputs["margin"] - inputs["loss"]) / (inputs["sd"] * (2 / inputs["n_per_arm"]) ** 0.5)
+    return {"power": stats.norm.cdf(room - stats.norm.isf(inputs["alpha_one_side"]))}
+
+
+def largest_t(limit, arms, df):
+    """The chance that none of so many t against one control is above the limit: two integrals."""
+    control = stats.norm.ppf((np.arange(400) + 0.5) / 400)
+    spread = np.sqrt(stats.chi2.ppf((np.arange(400) + 0.5) / 400, df) / df)[:, None]
+    return (stats.norm.cdf(control + math.sqrt(2) * limit * spread) ** arms).mean()
+
+
+def dunnett_limits(inputs):
+    cases = zip(inputs["arms"], inputs["df"], inputs["alpha"], strict=True)
+    return {
+        "limit": [
+            optimize.brentq(lambda c, k=k, df=df, a=a: largest_t(c, k, df) - 1 + a, 0, 9)
+            for k, df, a in cases
+        ]
+    }
+
+
+def dunnett_data(inputs):
+    found = stats.dunnett(*inputs["arms"], control=inputs["control"], rng=np.random.default_rng(1))
+    return {"p": found.pvalue, "t": found.statistic}
+
+
 REPRODUCE = {
     "original-analysis": original_summary,
     "welch-r-1to10": welch_r,
@@ -423,6 +467,11 @@ REPRODUCE = {
     "obf-boundaries": obrien_fleming,
     "lan-demets-obf-spending": lan_demets,
     "gail-simon-critical": gail_simon,
+    "abito-ratio-of-sums": ratio_of_sums,
+    "chow-noninferiority-n": no_worse_n,
+    "noninferiority-power-blood-pressure": no_worse_power,
+    "dunnett-1955-one-side": dunnett_limits,
+    "dunnett-1955-blood-counts": dunnett_data,
 }
 
 
