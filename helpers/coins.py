@@ -35,6 +35,8 @@ class Luck(NamedTuple):
     everyone: pd.DataFrame  # of all users together, one column
     pooled: np.ndarray  # p-value of the pooled lift
     q: np.ndarray  # Cochran's Q of the segments
+    worse: pd.DataFrame  # as p_value: whether the treatment looks worse
+    everyone_worse: pd.DataFrame
 
 
 def new_coins(
@@ -66,18 +68,28 @@ def new_coins(
     runs = runs or usual
     codes, order = pd.factorize(log[segment], sort=True)
     values = log[[outcome, *filter(None, (bottom, before))]].to_numpy(dtype=float)
-    plain = "rate" if np.isin(values, [0, 1]).all() else "mean"
-    kind = "adjusted" if before else "ratio" if bottom else plain
+    kind = "adjusted" if before else "ratio" if bottom else "mean"
+    kind = "rate" if kind == "mean" and np.isin(values, [0, 1]).all() else kind
     sample = None
     if len(log) > most:
         sample = values[rng.choice(len(log), most, replace=False)]
         codes, values = _some_of_each(codes, values, most, rng)
-    p, everyone, cells = _flipped(codes, values, kind, control_share, rng, runs)
+    signed, everyone, cells = _flipped(codes, values, kind, control_share, rng, runs)
     if sample is not None:
         no_segments = np.zeros(len(sample), dtype=int)
         everyone = _flipped(no_segments, sample, kind, control_share, rng, runs)[1]
     pooled, q = (np.array([]), np.array([])) if cells is None else _pooled(cells, kind == "rate")
-    return Luck(pd.DataFrame(p, columns=order), pd.DataFrame(everyone), pooled, q)
+    p, everyone = pd.DataFrame(signed, columns=order), pd.DataFrame(everyone)
+    return Luck(p.abs(), everyone.abs(), pooled, q, p < 0, everyone < 0)
+
+
+def _kind(values: np.ndarray, bottom: str, before: str) -> str:
+    """Which test these values ask for, in the words of `goals.kind_of`."""
+    if before:
+        return "adjusted"
+    if bottom:
+        return "ratio"
+    return "rate" if np.isin(values, [0, 1]).all() else "mean"
 
 
 def runs_for(users: int, adjusted: bool) -> tuple[int, int]:
@@ -112,7 +124,10 @@ def _flipped(
     rng: np.random.Generator,
     runs: int,
 ) -> tuple[np.ndarray, np.ndarray, Cells | None]:
-    """p-values, runs x segments, and runs x 1 for all; and the arms, where they can be pooled."""
+    """p-values, runs x segments, and runs x 1 for all; and the arms, where they can be pooled.
+
+    A p-value is below zero where the treatment looks worse.
+    """
     if kind == "adjusted":
         return *_flip_adjusted(codes, values, share, rng, runs), None
     if kind == "rate":
@@ -125,7 +140,7 @@ def _flipped(
     if kind == "ratio":
         return _p_of_ratios(both[0]), _p_of_ratios(both[1]), None
     cells, all_users = (_cells(found) for found in both)
-    return p_values(cells, kind == "rate"), p_values(all_users, kind == "rate"), cells
+    return _signed(cells, kind == "rate"), _signed(all_users, kind == "rate"), cells
 
 
 def lifts(cells: Cells) -> np.ndarray:
@@ -174,6 +189,11 @@ def cochran_q(cells: Cells, rate: bool) -> np.ndarray:
 
 def p_values(cells: Cells, rate: bool) -> np.ndarray:
     """p-value of each segment, as `inference.compare_rates` or `inference.compare_means` has it."""
+    return np.abs(_signed(cells, rate))
+
+
+def _signed(cells: Cells, rate: bool) -> np.ndarray:
+    """The p-values, below zero where the treatment looks worse."""
     n_c, n_t, mean_c, mean_t, var_c, var_t = cells
     with np.errstate(divide="ignore", invalid="ignore"):
         if rate:
@@ -183,7 +203,8 @@ def p_values(cells: Cells, rate: bool) -> np.ndarray:
         else:
             error_c, error_t = var_c / n_c, var_t / n_t
             df = (error_c + error_t) ** 2 / (error_c**2 / (n_c - 1) + error_t**2 / (n_t - 1))
-        return 2 * stats.t.sf(np.abs(mean_t - mean_c) / np.sqrt(error_c + error_t), df)
+        t = (mean_t - mean_c) / np.sqrt(error_c + error_t)
+        return np.copysign(2 * stats.t.sf(np.abs(t), df), t)
 
 
 def _flip_rates(
@@ -231,7 +252,7 @@ def _flip_numbers(
 
 
 def _p_of_ratios(sums: list[np.ndarray]) -> np.ndarray:
-    """p-values as `metrics.compare_ratios` has them, from the sums of `_flip_numbers`."""
+    """Signed p-values as `metrics.compare_ratios` has them, from the sums of `_flip_numbers`."""
     ratios, variances = [], []
     with np.errstate(divide="ignore", invalid="ignore"):
         for n, y, x, yy, xy, xx in (sums[:6], sums[6:]):
@@ -239,18 +260,20 @@ def _p_of_ratios(sums: list[np.ndarray]) -> np.ndarray:
             pulls = (yy - 2 * ratio * xy + ratio**2 * xx) / (n - 1) / (x / n) ** 2
             ratios.append(ratio)
             variances.append(np.where((n >= 2) & (pulls > 0), pulls, np.nan) / n)
-        return 2 * stats.norm.sf(np.abs(ratios[1] - ratios[0]) / np.sqrt(sum(variances)))
+        z = (ratios[1] - ratios[0]) / np.sqrt(sum(variances))
+        return np.copysign(2 * stats.norm.sf(np.abs(z)), z)
 
 
 def _flip_adjusted(
     codes: np.ndarray, values: np.ndarray, share: float, rng: np.random.Generator, runs: int
 ) -> Pair:
-    """p-values of regressions on new coins and what was known before; values: y and that."""
+    """Signed p-values of regressions on new coins and what was known before; values: y and that."""
     heads = rng.random((runs, len(codes)), dtype=np.float32) >= share
 
     def of(chosen: np.ndarray) -> np.ndarray:
         y = np.broadcast_to(values[chosen, 0], (runs, int(chosen.sum())))
-        return adjust_many(y, heads[:, chosen], values[chosen, 1])["p_value"].to_numpy()
+        found = adjust_many(y, heads[:, chosen], values[chosen, 1])
+        return np.copysign(found["p_value"], found["lift"]).to_numpy()
 
     p = [of(codes == code) for code in range(codes.max() + 1)]
     return np.column_stack(p), of(np.ones(len(codes), dtype=bool))[:, None]

@@ -176,9 +176,12 @@ def check_arms(arms: Iterable[object], control: object, where: str, most: int = 
 
 
 def check_roles(roles: Sequence[str]) -> None:
-    if len(set(roles)) < len(roles):
+    """Raise InputError where a column has two purposes."""
+    twice = [name for name in dict.fromkeys(roles) if list(roles).count(name) > 1]
+    if twice:
         raise InputError(
-            f"Segment, outcome and group are {tables.names(roles)}; give three different columns."
+            f"{tables.names(twice)} would have two purposes (outcome, segment, group or another). "
+            "Give different columns."
         )
 
 

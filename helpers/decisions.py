@@ -164,13 +164,13 @@ def _decisions(
     share, seed = design.control_share, design.seed
     luck = coins.new_coins(pair, "segment", "y", share, seed, bottom=bottom, before=before)
     claim, segments = _p_of_claim(table, goal), luck.p_value.reindex(columns=table.index[1:])
-    table["alarms"] = [
-        (p.dropna() < level).mean()
-        for (_, p), level in zip(luck.everyone.join(segments).items(), table["level"], strict=True)
-    ]
-    found = doubts.doubts(luck.everyone, claim.iloc[:1], total, total)
+    columns = [luck.everyone[0], *(segments[name] for name in segments)]
+    pairs = zip(columns, table["level"], strict=True)
+    table["alarms"] = [(p.dropna() < level).mean() for p, level in pairs]
+    found = doubts.doubts(luck.everyone, claim.iloc[:1], total, total, luck.everyone_worse)
     if len(table) > 1:
-        found += doubts.doubts(segments, claim.iloc[1:], table["level"].iloc[1], total)
+        level, worse = table["level"].iloc[1], luck.worse.reindex(columns=table.index[1:])
+        found += doubts.doubts(segments, claim.iloc[1:], level, total, worse)
     parts = [pair["y"]] + [part for _, part in pair.groupby("segment", observed=False)["y"]]
     return [
         _decision(row, pair.loc[y.index], doubt, kind, goal)

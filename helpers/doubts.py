@@ -20,18 +20,26 @@ def causes(outcome: pd.Series, n_control: int, n_treatment: int) -> list[str]:
     return [cause for cause, applies in seen.items() if applies]
 
 
-def doubts(luck: pd.DataFrame, p_value: pd.Series, level: float, total: float = 0.05) -> list[str]:
+def doubts(
+    luck: pd.DataFrame,
+    p_value: pd.Series,
+    level: float,
+    total: float = 0.05,
+    worse: pd.DataFrame | None = None,
+) -> list[str]:
     """Why an interval of this level should not be read, or "": one for each column of luck.
 
-    luck: p-values of experiments without effect, runs x segments; p_value: those of the log.
-    Either new coins lead it, or any of them together, away from zero clearly more than twice as
-    often as promised, or cannot be tested in most runs; or, where it leaves out zero, they make one
-    of the readable segments look as clear in more than `total` of the runs, what is promised for
-    all together (Westfall and Young 1993).
+    luck: p-values of experiments without effect, runs x segments; p_value: those of the log; worse:
+    where in luck the treatment looks worse, if the two ends are to be tested each for itself.
+    Either new coins lead it, or one of its ends, or any of them together, to the wrong side of zero
+    clearly more than twice as often as promised, or cannot be tested in most runs; or, where it
+    leaves out zero, they make one of the readable segments look as clear in more than `total` of
+    the runs, what is promised for all together (Westfall and Young 1993).
     All this supposes a treatment that does nothing to anybody; one that changes the shape of the
     outcome, and not its mean, can still mislead small arms.
     """
-    found = [_broken_promise(luck[name], level) for name in luck]
+    sides = pd.DataFrame(columns=luck.columns, index=luck.index) if worse is None else worse
+    found = [_broken_promise(luck[name], sides[name], level) for name in luck]
     readable = luck.loc[:, [not doubt for doubt in found]]
     together = (readable < level).any(axis=1)
     if _too_often(together, total):
@@ -61,13 +69,19 @@ def few_that_differ(outcome: pd.Series, treated: pd.Series) -> str:
     return f"an arm has {words.count(fewest, 'user')} with another value than {usual:g}"
 
 
-def _broken_promise(luck: pd.Series, level: float) -> str:
+def _broken_promise(luck: pd.Series, worse: pd.Series, level: float) -> str:
+    """What is wrong with an interval, if anything is; worse: blank where no end is asked for."""
     tested = luck.dropna()
     if len(tested) < len(luck) / 2:
         return "new coins seldom leave enough to test"
     if _too_often(tested < level, level):
         share, promised = words.percent((tested < level).mean()), words.percent(level)
         return f"without effect it leaves out zero in {share} of new coins, promised {promised}"
+    for looks_worse, where in ((True, "below"), (False, "above")):
+        out = (tested < level) & (worse[tested.index] == looks_worse)
+        if _too_often(out, level / 2):
+            share, promised = words.percent(out.mean()), words.percent(level / 2)
+            return f"without effect {share} of new coins put it {where} zero, promised {promised}"
     return ""
 
 

@@ -503,7 +503,7 @@ NO_LOGS = {
     "no such segment": (by_columns(segment="plan"), "lacks 'plan'", "its columns are 'user_id'"),
     "no such outcome": (by_columns(outcome="shoes"), "lacks 'shoes'"),
     "no such group": (by_columns(group="arm"), "lacks 'arm'"),
-    "outcome as segment": (by_columns(segment="converted"), "three different columns"),
+    "outcome as segment": (by_columns(segment="converted"), "Give different columns"),
     "blank outcome": (
         changed(converted=COURSE_LOG["converted"].mask(FIRST).astype(float)),
         "Column converted, the row with index 0: the value is blank",

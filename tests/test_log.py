@@ -211,13 +211,13 @@ BAD_LOGS = {
         "more values in a row than names",
         "what stands above the names",
     ),
-    "segment is the group": (GOOD_LOG, {"segment": "group"}, "three different columns"),
-    "segment is the outcome": (GOOD_LOG, {"segment": "bought"}, "three different columns"),
+    "segment is the group": (GOOD_LOG, {"segment": "group"}, "Give different columns"),
+    "segment is the outcome": (GOOD_LOG, {"segment": "bought"}, "Give different columns"),
     "group is the outcome": (
         GOOD_LOG,
         {"group": "bought"},
-        "'bought', 'bought'",
-        "three different",
+        "'bought' would have two purposes",
+        "Give different columns",
     ),
     "blank segment": (
         one_more("5,30,,test,1"),

@@ -492,7 +492,7 @@ BAD_COMMANDS = {
     "nothing but a log": (LOG, "give --segment, give --outcome"),
     "unknown column": ([*LOG, "--segment", "plaza", "--outcome", "y"], "lacks 'plaza'", "'place'"),
     "unknown group": ([*GOOD, "--group", "arm"], "lacks 'arm'"),
-    "a column twice": ([*LOG, "--segment", "group", "--outcome", "y"], "three different columns"),
+    "a column twice": ([*LOG, "--segment", "group", "--outcome", "y"], "Give different columns"),
     "unknown arm": ([*GOOD, "--control", "A"], "--control is 'A'", "'treatment'"),
     "text as outcome": (
         [*LOG, "--segment", "place", "--outcome", "note"],
