@@ -1,5 +1,7 @@
 """The same users, the coins flipped anew: what luck alone makes of the segments of a log."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -68,16 +70,12 @@ def new_coins(
     runs = runs or usual
     codes, order = pd.factorize(log[segment], sort=True)
     values = log[[outcome, *filter(None, (bottom, before))]].to_numpy(dtype=float)
-    kind = "adjusted" if before else "ratio" if bottom else "mean"
-    kind = "rate" if kind == "mean" and np.isin(values, [0, 1]).all() else kind
-    sample = None
+    kind = _kind(values, bottom, before)
+    flip = partial(_flipped, kind=kind, share=control_share, rng=rng, runs=runs)
     if len(log) > most:
-        sample = values[rng.choice(len(log), most, replace=False)]
-        codes, values = _some_of_each(codes, values, most, rng)
-    signed, everyone, cells = _flipped(codes, values, kind, control_share, rng, runs)
-    if sample is not None:
-        no_segments = np.zeros(len(sample), dtype=int)
-        everyone = _flipped(no_segments, sample, kind, control_share, rng, runs)[1]
+        signed, everyone, cells = _of_samples(codes, values, most, rng, flip)
+    else:
+        signed, everyone, cells = flip(codes, values)
     pooled, q = (np.array([]), np.array([])) if cells is None else _pooled(cells, kind == "rate")
     p, everyone = pd.DataFrame(signed, columns=order), pd.DataFrame(everyone)
     return Luck(p.abs(), everyone.abs(), pooled, q, p < 0, everyone < 0)
@@ -104,6 +102,15 @@ def _pooled(cells: Cells, rate: bool) -> Pair:
     lift = (shares * lifts(cells)).sum(-1)
     z = np.abs(lift) / np.sqrt((shares**2 * errors_at(cells, 0.0, rate) ** 2).sum(-1))
     return 2 * stats.norm.sf(z), q
+
+
+def _of_samples(
+    codes: np.ndarray, values: np.ndarray, most: int, rng: np.random.Generator, flip: Callable
+) -> tuple[np.ndarray, np.ndarray, Cells | None]:
+    """What `_flipped` gives for some users of each segment, and for some of all."""
+    chosen = values[rng.choice(len(values), most, replace=False)]
+    signed, _, cells = flip(*_some_of_each(codes, values, most, rng))
+    return signed, flip(np.zeros(most, dtype=int), chosen)[1], cells
 
 
 def _some_of_each(
