@@ -231,18 +231,15 @@ def who(result: decided.Result) -> str:
 
 
 def chosen(result: decided.Result) -> pd.DataFrame:
-    """The rows that are shown: all users, what is decided, then the largest."""
+    """The rows that are shown: all users, then by decision (ship first), then the largest."""
     table = result.table.set_axis(decided.names(result))
     if len(table) <= MOST_ROWS:
         return table
-    everyone = table["segment"] == decisions.EVERYONE
-    rank = pd.DataFrame(
-        {
-            "first": ~everyone,
-            "open": table["decision"].str.startswith(words.COLLECT),
-            "size": -(table["n_control"] + table["n_treatment"]),
-        }
-    )
+    kinds = [words.SHIP, words.NOT_WORSE, words.DO_NOT_READ, words.CHECK, words.HOLD]
+    first = {kind: place for place, kind in enumerate(kinds)}
+    rank = pd.DataFrame({"below": table["segment"] != decisions.EVERYONE})
+    rank["kind"] = table["decision"].str.split(":").str[0].map(first).fillna(len(first))
+    rank["size"] = -(table["n_control"] + table["n_treatment"])
     order = rank.reset_index(drop=True).sort_values(list(rank)).index[:MOST_ROWS]
     return table.iloc[sorted(order)]
 
@@ -307,8 +304,8 @@ def found(result: decided.Result) -> str:
     caption = f"Users and means: control, then the arm; means and lifts in {shares}."
     caption += f" {decided.limit_line(result)} Users needed: in both arms, for 80 % power at that."
     if len(result.table) > len(table):
-        caption += f" Shown are the rows with a decision, then the largest; all {len(result.table)}"
-        caption += " stand in decisions.csv."
+        caption += f" Shown are {len(table)}, those to ship first, then other decisions, the "
+        caption += f"largest of them; all {len(result.table)} stand in decisions.csv."
     heads = ["who", "users", "means", "lift", "interval", "p", "decision", "users needed"]
     return _table(caption, heads, rows)
 
