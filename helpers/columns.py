@@ -11,8 +11,8 @@ LONGEST_NAME = 100  # of a segment or an arm, in characters
 # Two words of a column are 1 and 0; whatever else it holds is refused.
 YES = {"yes": "no", "y": "n", "true": "false", "t": "f", "ja": "nein", "wahr": "falsch"}
 YES |= {"oui": "non", "vrai": "faux"}
-COMMA_NUMBER = r"[-+]?(?:\d+,?\d*|,\d+)(?:[eE][-+]?\d+)?"
-THOUSANDS = r"[-+]?[1-9]\d{0,2}(?:[.,]\d{3})+"  # 1.234 and 1,234 may be a thousand, or one
+COMMA_NUMBER = r"[-+]?(?:[0-9]+,?[0-9]*|,[0-9]+)(?:[eE][-+]?[0-9]+)?"
+THOUSANDS = r"[-+]?[1-9][0-9]{0,2}(?:[.,][0-9]{3})+"  # 1.234 and 1,234 may be a thousand, or one
 
 
 def require(wanted: Sequence[str], table: pd.DataFrame, source: tables.Source | None) -> None:
@@ -99,16 +99,24 @@ def _from_text(text: pd.Series, source: tables.Source, yes_or_no: bool) -> pd.Se
             word, value = (said[pair[0]], 1) if pair[0] in said else (said[pair[1]], 0)
             _note(source, f"{word} = {value}")
             return (text.str.lower() == pair[0]).astype(int)
-    if not text.str.fullmatch(COMMA_NUMBER).all():
-        comma, dot = (text.str.contains(sign, regex=False) for sign in ",.")
-        if dot.any() and text.str.fullmatch(r"[-+]?[\d.,]+").all():
-            fault = "{value} has a comma, and others a dot: write all decimals alike, without "
-            fault += "signs between thousands"
-            tables.refuse(comma, source, text, fault)
+    commas = text.str.fullmatch(COMMA_NUMBER) & text.str.contains(",", regex=False)
+    if not commas.any():
         return numbers
+    _refuse_mixed(text, commas, source)
     _refuse_thousands(text, source, ",")
     _note(source, "decimal commas")
-    return pd.to_numeric(text.str.replace(",", ".", regex=False))
+    return pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce")
+
+
+def _refuse_mixed(text: pd.Series, commas: pd.Series, source: tables.Source) -> None:
+    """Raise InputError at the first value that is not written as most are; commas: decimal ones."""
+    others = ~text.str.fullmatch(COMMA_NUMBER)
+    signs = others & text.str.fullmatch(r"[-+]?[0-9.,]+")
+    fault = "{value} is not a number: write digits, such as 42"
+    tables.refuse(others & ~signs, source, text, fault)
+    fewer = signs if signs.sum() <= commas.sum() else commas
+    fault = "{value} is not written like other values: all decimals alike, no sign for thousands"
+    tables.refuse(fewer & signs.any(), source, text, fault)
 
 
 def _refuse_thousands(text: pd.Series, source: tables.Source, sign: str) -> None:

@@ -23,6 +23,7 @@ BLANK = {field.name: math.nan for field in fields(Comparison)}
 NOT_TESTABLE = f"{words.DO_NOT_READ}: too few users to test, or nothing varies"
 EVERYONE = "all users"
 RATIO_ALARM = 0.001
+OUTCOME_OPEN = "the outcome is open"  # as guardrails are, too
 __all__ = ["Design", "Goal", "is_rate", "kind_of", "smallest_worth", "with_limit"]
 
 
@@ -36,11 +37,32 @@ def decide(
     Raises InputError as `judge` does.
     """
     table = judge(log, goal, design)
-    others = [judge(log, guard, design, int(table.attrs["testable"])) for guard in guardrails]
-    for guard, found in zip(guardrails, others, strict=True):
-        rows = zip(table["decision"], found["decision"], found["users_needed"], strict=True)
-        table["decision"] = [_guarded(*row, guard.outcome) for row in rows]
+    others = [_judged(log, guard, design, int(table.attrs["testable"])) for guard in guardrails]
+    seen = [other[["decision", "users_needed", "n_control", "n_treatment"]] for other in others]
+    for place, found in enumerate(table["decision"]):
+        said = [
+            (guard.outcome, *other.iloc[place])
+            for guard, other in zip(guardrails, seen, strict=True)
+        ]
+        table.loc[place, "decision"] = _guarded(found, said)
     return [table, *others]
+
+
+def _judged(log: pd.DataFrame, guard: Goal, design: Design, testable: int) -> pd.DataFrame:
+    """`judge` of a guardrail; its refusals name it."""
+    try:
+        return judge(log, guard, design, testable)
+    except InputError as error:
+        if error.knob not in ("no_worse_than", ""):
+            raise
+        raise InputError(f"{guard.outcome}: {error.message}", "guardrail") from None
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise InputError unless a half at least is asked for: below, power has no meaning."""
+    check_share("confidence", confidence, 0.95)
+    if confidence < 0.5:
+        raise InputError(f"is {confidence:g}; give 0.5 or more, such as 0.95.", "confidence")
 
 
 def judge(
@@ -63,14 +85,14 @@ def judge(
     Raises InputError for a limit, share or confidence that cannot be used, a segment called "all
     users", and where nothing can be tested.
     """
-    check_share("confidence", design.confidence, 0.95)
+    check_confidence(design.confidence)
     check_share("control_share", design.control_share, 0.5)
     goal, kind = with_limit(log, goal, design), kind_of(log, goal)
     pairs = _pairs(log, goal, design)
     tables = {arm: _compared(pair, kind, design.control_share) for arm, pair in pairs.items()}
     tested = pd.DataFrame({arm: table["lift"].notna() for arm, table in tables.items()})
     if not tested.any(axis=None):
-        raise InputError("Nothing can be tested: arms have too few users, or nothing varies.")
+        raise InputError(_untestable(goal))
     count = int(tested.iloc[1:].any(axis=1).sum())
     total = (1 - design.confidence) / len(tables)
     for arm, table in tables.items():
@@ -87,6 +109,14 @@ def judge(
         found["decision"] = f"{words.CHECK}: {', '.join(dict.fromkeys(map(str, odd['segment'])))}"
     found.attrs["testable"] = count
     return found
+
+
+def _untestable(goal: Goal) -> str:
+    """Why nothing can be tested, and what to do."""
+    more = f", or {goal.covariate} leaves nothing to test" if goal.covariate else ""
+    more += f", or every user has the same {goal.outcome} per {goal.per}" if goal.per else ""
+    few = f"{goal.outcome} cannot be tested: arms have too few users, or nothing varies"
+    return f"{few}{more}. Choose another column."
 
 
 def _pairs(log: pd.DataFrame, goal: Goal, design: Design) -> dict[str, pd.DataFrame]:
@@ -224,16 +254,52 @@ def _variance_of_lift(table: pd.DataFrame, control_share: float, rate: bool) -> 
     return total
 
 
-def _guarded(found: str, guard: str, needed: float, name: str) -> str:
-    """The decision, once a guardrail has been heard."""
-    kind, why = guard.partition(": ")[::2]
-    if found.startswith((words.DO_NOT_READ, words.CHECK)) or kind == words.NOT_WORSE:
+def _guarded(found: str, said: Sequence[tuple[str, str, float, int, int]]) -> str:
+    """The decision, once the guardrails have been heard.
+
+    found: the decision by the goal alone; said: of each guardrail its name, what is said of it,
+    users needed, and the sizes of the arms.
+    """
+    if found.startswith(words.CHECK):
         return found
-    if kind == words.HOLD:
-        return f"{words.HOLD}: {name} is worse than its margin"
-    if found.startswith(words.HOLD):
+    broken = [name for name, decision, *_ in said if decision.startswith(words.HOLD)]
+    if broken:
+        worse = f"guardrail {broken[0]} worse than its margin"
+        if len(broken) > 1:
+            worse = f"guardrails {' and '.join(broken)} worse than their margins"
+        return f"{found}; {worse}" if found.startswith(words.HOLD) else f"{words.HOLD}: {worse}"
+    if found.startswith((words.HOLD, words.DO_NOT_READ)):
         return found
-    if kind == words.DO_NOT_READ:
-        return f"{words.DO_NOT_READ}: {name}, {why}"
-    many = words.count(math.ceil(needed), "user") if needed < 1e12 else "many users"
-    return f"{words.COLLECT}: {name} may be worse than its margin ({many} for 80 % power)"
+    unread = [
+        f"guardrail {name}, {decision.partition(': ')[2]}"
+        for name, decision, *_ in said
+        if decision.startswith(words.DO_NOT_READ)
+    ]
+    if unread and found != words.COLLECT:
+        return f"{words.DO_NOT_READ}: {'; '.join(unread)}"
+    still = [f"{text.partition(',')[0]} cannot be read" for text in unread]
+    still += [
+        f"guardrail {name} may be worse than its margin ({enough(needed, n_c + n_t)})"
+        for name, decision, needed, n_c, n_t in said
+        if decision.startswith(words.COLLECT)
+    ]
+    if not still:
+        return found
+    first = [OUTCOME_OPEN] if found == words.COLLECT else []
+    return f"{words.COLLECT}: {'; '.join([*first, *still])}"
+
+
+def by_goal(decision: str) -> str:
+    """The part of a decision that the goal alone gives; "" where guardrails alone decide."""
+    own = decision.partition("; guardrail")[0]
+    if own == f"{words.COLLECT}: {OUTCOME_OPEN}":
+        return words.COLLECT
+    return "" if own.partition(": ")[2].startswith("guardrail") else own
+
+
+def enough(needed: float, users: float) -> str:
+    """How many users in all give the power of 80 %, and whether they are there already."""
+    many = words.count(math.ceil(needed), "user") if needed < 1e12 else f"{needed:.0e} users"
+    return (
+        f"the {many} for 80 % power are there" if users >= needed else f"80 % power: {many} in all"
+    )

@@ -71,7 +71,8 @@ def with_limit(log: pd.DataFrame, goal: Goal, design: Design) -> Goal:
 
     Raises InputError as `smallest_worth` and `words.check_worth` do.
     """
-    rate = kind_of(log, goal) != "ratio" and is_rate(log[goal.outcome])
+    outcome = log[goal.outcome]
+    rate = not goal.per and is_rate(outcome) and bool(outcome.any())
     if goal.margin is not None:
         words.check_worth(goal.margin, "no_worse_than", "the largest loss that you would accept")
         if rate and goal.margin >= 1:

@@ -152,7 +152,10 @@ def refuse_other_kinds(path: Path) -> None:
 def _why(path: Path, error: Exception) -> str:
     """Why a file is no table, in words."""
     if not isinstance(error, UnicodeDecodeError):
-        return str(error).strip() or type(error).__name__
+        said = str(error).strip() or type(error).__name__
+        if "Expected" in said:  # pandas counted the values of a line
+            said = f"{said.split('C error: ')[-1]}; quotes go around a value with a comma"
+        return said
     try:
         path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as whole:

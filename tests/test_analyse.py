@@ -102,7 +102,7 @@ def test_cases(run, case):
             )
     rule = {"european.csv": "semicolons, decimal commas, 600 rows", "yes_no.csv": "Yes = 1"}
     rule |= {"repeats.csv": "rows of a customer_id added up"}
-    rule |= {"revenue.csv capped": "Cut at 49.2605 (quantile 0.99 of all users, not knowing"}
+    rule |= {"revenue.csv capped": "Cut at 49.2605 (quantile 0.99 of all users compared, not"}
     rule |= {"three_arms.csv green": "Left out: the users of blue (818)."}
     assert rule.get(case, "") in said
 
@@ -176,6 +176,7 @@ def log(tmp_path_factory):
             "spend": (before + rng.normal(0, 3, n) + (group == "blue")).round(3),
             "complaints": (rng.random(n) < 0.1).astype(int),
             "seconds": rng.exponential(2, n).round(3),
+            "flat": 1,
         }
     )
     path = tmp_path_factory.mktemp("analyse") / "log.csv"
@@ -221,7 +222,7 @@ def test_guardrails_are_all_needed(run, log):
     _, _, open_one = run(
         log, base + " --guardrail seconds:1:lower --guardrail complaints:0.01", "o"
     )
-    assert open_one.loc[0, "decision"].startswith("collect more: complaints may be worse than its")
+    assert open_one.loc[0, "decision"].startswith("collect more: guardrail complaints may be")
     assert (plain["lift"] == open_one["lift"]).all()
 
 
@@ -305,6 +306,10 @@ REFUSED = {
     "worth": ("--outcome spend --worth 0", "--worth is 0"),
     "margin": ("--outcome spend --no-worse-than -1", "--no-worse-than is -1"),
     "margin of a rate": ("--outcome complaints --no-worse-than 2", "no rate falls by that"),
+    "low confidence": ("--outcome spend --confidence 0.15", "--confidence is 0.15; give 0.5"),
+    "guardrail of a rate": ("--outcome spend --guardrail complaints:5", "--guardrail complaints:"),
+    "a name that is empty": ("--outcome spend --segment ''", "--segment", "empty"),
+    "a covariate that is flat": ("--outcome spend --covariate flat", "or flat leaves nothing to"),
     "seed": ("--outcome spend --seed -1", "--seed is -1"),
     "user is a role": ("--outcome spend --user group", "--user is group"),
     "no such user": ("--outcome spend --user who", "lacks 'who'"),

@@ -128,6 +128,7 @@ def made_up(n, **changes):
         CUPED=0.15,
         COMPARE=0.2,
         USERS=2,
+        ANALYSE=20,
         PANDAS=3,
         SPARK=1,
     )
@@ -162,9 +163,12 @@ def test_all_targets_are_judged_at_full_size():
     ] == [2, 2, 3]
 
 
-def test_only_spark_is_judged_below_ten_million_rows():
+def test_only_spark_and_the_command_are_judged_below_ten_million_rows():
     slow = made_up(10**6, IBIS=bench.Measured(9, 9, 9e5), NOTEBOOK=bench.Measured(9, 9, 9e5))
-    assert verdicts({20_000: made_up(20_000), 10**6: slow}) == ([], ["1e-9 at most"] * 2)
+    assert verdicts({20_000: made_up(20_000), 10**6: slow}) == (
+        [],
+        ["1e-9 at most", "10 s at most", "1e-9 at most"],
+    )
 
 
 MISSED = [

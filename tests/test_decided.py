@@ -10,7 +10,6 @@ from helpers import decisions
 from helpers.goals import Design, Goal
 from tools import decided
 
-
 GAIN = Goal("spend", worth=1.0)
 
 

@@ -220,26 +220,46 @@ def test_coins_of_a_large_log_are_tossed_for_a_sample(monkeypatch):
 
 # Guardrails
 
+OPEN, WORSE = "collect more", "hold: worse than the margin"
+NEEDS = "guardrail x may be worse than its margin (80 % power: 1,001 users in all)"
 ASKED = {
-    # decision by the goal, what the guardrail says: what is done
+    # decision by the goal, what one guardrail says: what is done
     ("ship", "not worse"): "ship",
     ("ship", "not worse: clear gain"): "ship",
-    ("ship", "collect more"): "collect more: x may be worse than its margin (1,001 users for 80 %",
-    ("ship", "hold: worse than the margin"): "hold: x is worse than its margin",
-    ("ship", "do not read: heavy tail"): "do not read: x, heavy tail",
-    ("hold: clear loss", "collect more"): "hold: clear loss",
-    ("hold: clear loss", "hold: worse than the margin"): "hold: x is worse than its margin",
+    ("ship", OPEN): f"collect more: {NEEDS}",
+    ("ship", WORSE): "hold: guardrail x worse than its margin",
+    ("ship", "do not read: heavy tail"): "do not read: guardrail x, heavy tail",
+    ("hold: clear loss", OPEN): "hold: clear loss",
+    ("hold: clear loss", WORSE): "hold: clear loss; guardrail x worse than its margin",
     ("collect more", "not worse"): "collect more",
-    ("collect more", "hold: worse than the margin"): "hold: x is worse than its margin",
-    ("not worse", "collect more"): "collect more: x may be worse",
-    ("do not read: few users", "hold: worse than the margin"): "do not read: few users",
-    ("check the ratio: s1", "not worse"): "check the ratio: s1",
+    ("collect more", OPEN): f"collect more: the outcome is open; {NEEDS}",
+    ("collect more", "do not read: heavy tail"): "collect more: the outcome is open; guardrail x "
+    "cannot be read",
+    ("collect more", WORSE): "hold: guardrail x worse than its margin",
+    ("not worse", OPEN): f"collect more: {NEEDS}",
+    ("do not read: few users", OPEN): "do not read: few users",
+    ("do not read: few users", WORSE): "hold: guardrail x worse than its margin",
+    ("check the ratio: s1", WORSE): "check the ratio: s1",
 }
 
 
 @pytest.mark.parametrize("asked", ASKED)
 def test_a_guardrail_lets_pass_or_holds(asked):
-    assert decisions._guarded(*asked, 1000.2, "x").startswith(ASKED[asked])
+    found, said = asked
+    assert decisions._guarded(found, [("x", said, 1000.2, 300, 300)]) == ASKED[asked]
+    assert decisions.by_goal(ASKED[asked]) in (found, "")
+
+
+def test_all_guardrails_that_decide_are_named():
+    several = [("x", WORSE, 9, 5, 5), ("y", OPEN, 9, 5, 5), ("z", WORSE, 9, 5, 5)]
+    assert (
+        decisions._guarded("ship", several) == "hold: guardrails x and z worse than their margins"
+    )
+    still = [("x", OPEN, 7.2, 300, 300), ("y", OPEN, 1e13, 300, 300)]
+    assert decisions._guarded("ship", still) == (
+        "collect more: guardrail x may be worse than its margin (the 8 users for 80 % power are "
+        "there); guardrail y may be worse than its margin (80 % power: 1e+13 users in all)"
+    )
 
 
 def guard_all_of_them(decide):
@@ -254,8 +274,8 @@ def guard_all_of_them(decide):
     for guardrails, wanted in (
         ([], "ship"),
         ([fine], "ship"),
-        ([broken], "hold: broken is worse than its margin"),
-        ([fine, broken], "hold: broken is worse than its margin"),
+        ([broken], "hold: guardrail broken worse than its margin"),
+        ([fine, broken], "hold: guardrail broken worse than its margin"),
         ([broken._replace(lower_is_better=True)], "ship"),
     ):
         table, *others = decide(log, goal, Design(), guardrails)
@@ -283,9 +303,10 @@ def test_what_cannot_be_judged():
         "segment has the value 'all users'",
     )
     guard_message(lambda: decisions.judge(log, goal, Design(confidence=1.0)), "confidence is 1.0")
+    guard_message(lambda: decisions.judge(log, goal, Design(confidence=0.15)), "give 0.5 or more")
     guard_message(lambda: decisions.judge(log, goal, Design(control_share=0)), "control_share is 0")
     flat = log.assign(spend=2.0)
-    guard_message(lambda: decisions.judge(flat, goal, Design()), "Nothing can be tested")
+    guard_message(lambda: decisions.judge(flat, goal, Design()), "spend cannot be tested")
 
 
 def test_an_arm_that_a_segment_lacks_leaves_a_blank_row():

@@ -107,7 +107,10 @@ def test_large_is_a_matter_of_bytes_or_rows(tmp_path, monkeypatch):
 
 BAD = {
     "text": (lambda t: t.assign(spend=["x", *t["spend"].tolist()[1:]]), "column spend", "x is not"),
-    "mixed": (lambda t: t.assign(spend=["1,5", *["2.5"] * 399]), "1,5 has a comma"),
+    "mixed": (
+        lambda t: t.assign(spend=["1,5", *["2.5"] * 399]),
+        "is not written like other values",
+    ),
     "thousands": (lambda t: t.assign(spend=["1,234"] * 400), "1,234 may be 1234 or 1.234"),
     "blank": (lambda t: t.assign(spend=[None, *t["spend"][1:]]), "column spend: 1 blank value"),
     "blank name": (lambda t: t.assign(place="  "), "column place", "blank"),
@@ -126,6 +129,79 @@ def test_faults_are_told(tmp_path, fault):
     change, *said = BAD[fault]
     path = save(change(a_table()), tmp_path, "csv")
     guard_message(lambda: large.read_large(path, ROLES["users"], "control", 5), "log.csv", *said)
+
+
+SILENT = {
+    # what pandas refuses or reads otherwise, beyond the values that are looked at one by one
+    "underscores": lambda t: t.assign(spend=["1_000", *t["spend"].astype(str)[1:]]),
+    "a late word": lambda t: t.assign(spend=[*[f"{i},5" for i in range(399)], "x"]),
+    "a late dot": lambda t: t.assign(spend=[*[f"{i},5" for i in range(399)], "1.5"]),
+    "a third word": lambda t: t.assign(spend=[*["Yes"] * 399, "1"]),
+}
+
+
+@pytest.mark.parametrize("fault", SILENT)
+def test_no_value_is_guessed(tmp_path, fault, monkeypatch):
+    monkeypatch.setattr(large, "MANY", 20)
+    path = save(SILENT[fault](a_table()), tmp_path, "csv")
+    for read in (large.read_large, data.read_log):
+        guard_message(lambda r=read: r(path, ROLES["rows"], "control", 5), "column spend")
+
+
+def test_tabs_around_ids_are_no_part_of_them(tmp_path):
+    table = a_table()
+    table["user"] = table["user"] + np.where(np.arange(400) % 2 == 0, "\t", "\u00a0")
+    guard_same_file(save(table, tmp_path, "csv"), ROLES["users"])
+
+
+def guard_same_file(path, roles):
+    wanted, found = (r(path, roles, "control", 5)[0] for r in (data.read_log, large.read_large))
+    assert len(found) == len(wanted)
+    assert found["spend"].tolist() == wanted["spend"].tolist()
+    assert found["place"].astype(str).tolist() == wanted["place"].astype(str).tolist()
+
+
+@pytest.mark.parametrize("codes", [[0, 1], [7, 10]])
+def test_arms_and_segments_may_be_numbers(tmp_path, codes):
+    table = a_table().assign(place=lambda t: np.where(t["place"] == "10", *codes))
+    table["group"] = (table["user"].str[1:].astype(int) % 2).map(dict(enumerate(codes)))
+    path = save(table, tmp_path, "parquet")
+    roles = ROLES["users"]
+    wanted, found = (r(path, roles, str(codes[0]), 2)[0] for r in (data.read_log, large.read_large))
+    assert found["place"].astype(str).tolist() == wanted["place"].astype(str).tolist()
+
+
+def test_what_duckdb_does_not_read_pandas_does(tmp_path, monkeypatch):
+    """Columns without a name, dates as arms, a segment of blanks: no other answer for size."""
+    monkeypatch.setattr(large, "LARGE", 0)
+    monkeypatch.setattr(large, "ROWS", 0)
+    table = a_table().drop_duplicates("user")
+    path = tmp_path / "log.csv"
+    path.write_text(table.to_csv(index=False).replace("\n", ",\n"), encoding="utf-8")
+    log, source = large.read(path, data.Roles("spend", "place"), "control", 5)
+    assert len(log) == len(table) and source.by_row
+    table.assign(group=pd.to_datetime("2020-01-01")).to_parquet(tmp_path / "log.parquet")
+    guard_message(
+        lambda: large.read(tmp_path / "log.parquet", data.Roles("spend", "place"), "a", 5),
+        "'2020-01-01'",
+    )
+    path.write_text("", encoding="utf-8")
+    guard_message(
+        lambda: large.read(path, ROLES["rows"], "control", 5), "cannot be read as a table"
+    )
+
+
+def test_a_folder_of_parquet_is_one_log(tmp_path):
+    table, folder = a_table(), tmp_path / "log"
+    folder.mkdir()
+    table.head(150).to_parquet(folder / "a.parquet")
+    table.tail(250).to_parquet(folder / "b.parquet")
+    roles = ROLES["rows"]
+    found, source = large.read(folder, roles, "control", 5)
+    assert source.notes == ["a folder of Parquet"] and len(found) == 400
+    assert sorted(found["spend"]) == sorted(table["spend"])
+    (tmp_path / "empty").mkdir()
+    guard_message(lambda: large.read(tmp_path / "empty", roles, "control", 5), "cannot be read")
 
 
 def test_ids_that_repeat_and_files_that_are_none(tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import coins, words
+from helpers import coins, decisions, words
 from tests.guards import caught
 from tools import analyse, decided, report
 
@@ -173,8 +173,10 @@ def guard_says_what_it_found(html, result):
             for text in shown
         )
     intervals = [text for text in cells if re.fullmatch(r"[-+]?[\d.,]+ to [-+]?[\d.,]+", text)]
-    read = ~result.table["decision"].str.startswith((words.DO_NOT_READ, words.CHECK))
-    in_guards = sum(len(table[table["segment"] == "all users"]) for _, table in result.guardrails)
+    silent = (words.DO_NOT_READ, words.CHECK)
+    read = ~result.table["decision"].map(decisions.by_goal).str.startswith(silent)
+    guards = [table[table["segment"] == "all users"] for _, table in result.guardrails]
+    in_guards = sum((~table["decision"].str.startswith(silent)).sum() for table in guards)
     assert len(intervals) == read.sum() + in_guards
 
 
@@ -262,7 +264,7 @@ CHANGES = {
     "gain": "it would be hold",
     "a margin": "would have been",
     "alarm": "before the sizes of the arms are explained",
-    "guarded": "the guardrail decides",
+    "guarded": "a guardrail decides",
 }
 
 
@@ -271,6 +273,41 @@ def test_what_would_change_the_decision(page_of, asked):
     text = Page(page_of(a_log(), **ASKED[asked])[0]).text()
     last = text[text.index("What would change the decision") :]
     assert CHANGES[asked].lower() in last.lower() and "promise nothing" in last
+
+
+def test_names_that_meet_when_joined(page_of):
+    """Segment "a" with arm "b, c" and segment "a, b" with arm "c" are two rows of one name."""
+    log = a_log()
+    rng = np.random.default_rng(2)
+    log["group"] = rng.choice(["control", "c", "b, c"], len(log))
+    log["town"] = rng.choice(["a", "a, b"], len(log))
+    html, result = page_of(log, outcome="spend", worth=0.5)
+    guard_page(html)
+    assert len(result.table) == 6 and len(set(decided.names(result))) == 5
+
+
+def test_the_call_at_the_end_gives_the_page_again(page_of):
+    log = a_log().assign(age=np.arange(1_200) % 50)
+    options = {"outcome": "spend", "segment": "age", "bands": (10.1234567, 40.0), "seed": 0}
+    options |= {"guardrail": guarded("seconds:0.123456789:lower"), "worth": 0.5}
+    text = Page(page_of(log, **options)[0]).text()
+    call = text[text.index("python -m tools.analyse") :].split("\n")[0].split()[3:]
+    given = vars(analyse.command_line().parse_args(call))
+    assert str(given.pop("log")) == "log.csv" and given.pop("out") is None
+    assert analyse.DEFAULTS | given == analyse.DEFAULTS | options
+
+
+def test_arms_keep_their_letters(page_of):
+    log = a_log()
+    log["group"] = np.random.default_rng(3).choice(["control", "a", "A"], len(log))
+    text = Page(page_of(log, outcome="spend", worth=0.5)[0]).text()
+    last = text[text.index("What would change") :]
+    assert re.search(r"\ba: ", last) and re.search(r"\bA: ", last)
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_that_the_font_lacks_are_no_reason_to_warn(page_of):
+    guard_page(page_of(a_log(odd=" 日本"), outcome="spend", worth=0.5)[0])
 
 
 def test_the_folder_of_the_course_is_not_named():

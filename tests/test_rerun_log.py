@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from helpers import InputError, data, heterogeneity, words
+from helpers import InputError, data, decisions, heterogeneity, words
 from helpers.decisions import NOT_TESTABLE
 from tests.guards import caught, run_in_process, without_kernels
 from tests.guards import lies as false_verdicts
@@ -263,7 +263,7 @@ def guard_ratio(said) -> None:
     assert len(said(table)) == 3
     rows, first, second = said(table)
     assert rows == "3,000 rows, each taken for a user."
-    ratio = "Check the ratio of the arms first: a control share of 0.5 does not fit all users, "
+    ratio = "Check the ratio of the arms first: a control share of 0.5 does not fit all users; "
     assert first.startswith(ratio) and all(name in first for name in (GAIN, LOSS, "rest"))
     assert second.startswith("Nothing is decided before that") and "--control-share" in second
     assert "ship" not in first + second and "interval" not in first + second
@@ -333,9 +333,9 @@ def test_where_more_are_to_be_collected_the_number_stands(tmp_path):
         re.search(r"; 80 % power: [\d,]+ users in all\)$", x) for x in open_ones
     )
     assert "; the 900 users for 80 % power are there" in "".join(
-        f"; {rerun.enough(needed, 1_000)}" for needed in (900, 1_001, 1e33)
+        f"; {decisions.enough(needed, 1_000)}" for needed in (900, 1_001, 1e33)
     )
-    assert rerun.enough(1e33, 5) == "80 % power: 1e+33 users in all"
+    assert decisions.enough(1e33, 5) == "80 % power: 1e+33 users in all"
     assert not any("80 %" in line for line in lines if line not in open_ones)
 
 

@@ -5,7 +5,7 @@ What is measured:
   --outcome COLUMN     what is measured: 0/1, Yes/No, or any number (needed)
   --per COLUMN         divide by it: a ratio of sums, such as clicks per view
   --covariate COLUMN   a number known before treatment, to adjust by
-  --cap Q              cut large values at this quantile of all users, such as 0.99
+  --cap Q              cut large values at this quantile of all users compared, such as 0.99
   --cap-at V           cut them at a value that was fixed before the data
   --lower-is-better    a fall is a gain
 
@@ -95,6 +95,13 @@ APART = (
     ("cap", "cap_at"),
     ("no_worse_than", "worth"),
 )
+
+
+def name(text: str) -> str:
+    """The name of a column or an arm. For argparse."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty: give a name")
+    return text
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -190,7 +197,7 @@ def _check(asked: dict[str, Any]) -> None:
     if asked["bands"] and not asked["segment"]:
         raise InputError("needs --segment, the column that is to be cut.", "bands")
     check_seed(asked["seed"])
-    check_share("confidence", asked["confidence"], 0.95)
+    decisions.check_confidence(asked["confidence"])
     if asked["control_share"] is not None:
         check_share("control_share", asked["control_share"], 0.5)
     if asked["cap"] is not None:
@@ -245,7 +252,11 @@ def _capped(table: pd.DataFrame, asked: dict[str, Any]) -> tuple[pd.DataFrame, s
     except InputError as error:
         raise InputError(error.message, knob) from None
     many = words.count(int((values > limit).sum()), "user")
-    how = f"quantile {quantile:g} of all users, not knowing the arms" if quantile else "as given"
+    how = (
+        f"quantile {quantile:g} of all users compared, not knowing the arms"
+        if quantile
+        else "as given"
+    )
     return table, f"Cut at {limit:.10g} ({how}): {shown(outcome)} of {many}."
 
 
@@ -278,19 +289,19 @@ def command_line() -> command.Parser:
         usage=f"python -m {NAME} LOG --outcome COLUMN [...]; --help explains the options",
         add_help=False,
     )
-    parser.add_argument("-h", "--help", action=Help, nargs=0)
+    parser.add_argument("-h", "--help", action=Help, nargs=0, default=argparse.SUPPRESS)
     parser.add_argument("log", type=files.typed_path)
-    parser.add_argument("--outcome", required=True)
+    parser.add_argument("--outcome", required=True, type=name)
     parser.add_argument("--out", type=files.typed_path)
-    for name, default in DEFAULTS.items():
-        option: dict[str, Any] = {"dest": name, "default": default}
+    for knob, default in DEFAULTS.items():
+        option: dict[str, Any] = {"dest": knob, "default": argparse.SUPPRESS}
         if default is False:
             option["action"] = "store_true"
         else:
-            option["type"] = KINDS.get(name, str)
-        if name == "guardrail":
-            option |= {"action": "append", "default": None}
-        parser.add_argument(command.option(name), **option)
+            option["type"] = KINDS.get(knob, name)
+        if knob == "guardrail":
+            option["action"] = "append"
+        parser.add_argument(command.option(knob), **option)
     return parser
 
 
@@ -312,7 +323,7 @@ def folder_for(log: Path, asked: dict[str, Any]) -> Path:
 def work(given: dict[str, Any]) -> int:
     """The command with the options that were given."""
     log, typed = given.pop("log"), given.pop("out")
-    asked = given | {"guardrail": given["guardrail"] or []}
+    asked = DEFAULTS | given
     out = files.as_folder((typed or folder_for(log, asked)).absolute())
     files.check_place(out, ROOT)
     files.check_targets(out, FILES, "analyse", str(log.absolute()))

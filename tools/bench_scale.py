@@ -43,6 +43,8 @@ IBIS = "Ibis on DuckDB"
 CUPED = "Ibis on DuckDB with before"
 COMPARE = "compare_segments with before"
 USERS = "users added up, of four rows each"
+ANALYSE = "tools.analyse, to the page"
+IN_TIME = {10**6: 10, 10**7: 30}  # seconds that the command may take
 PANDAS = "pandas"
 SPARK = "Spark"
 FLOORS = {IBIS: SCAN, CUPED: SCAN_MORE, COMPARE: SCAN_MORE}
@@ -131,6 +133,18 @@ def by_users(folder: Path) -> Call:
     return lambda: scale.sums(log, "segment", "outcome", user="user").execute()
 
 
+def by_command(folder: Path) -> Call:
+    """The whole command: read, decide, toss coins, write the page."""
+
+    def call() -> None:
+        with tempfile.TemporaryDirectory() as out:
+            given = ["--segment", "segment", "--outcome", "outcome", "--user", "none", "--out", out]
+            command = [sys.executable, "-m", "tools.analyse", str(folder), *given]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+
+    return call
+
+
 def by_pandas(folder: Path) -> Call:
     """The log read into memory, then counts, means and variances by segment and arm."""
     import pandas as pd
@@ -171,6 +185,7 @@ CONTENDERS: dict[str, Callable[[Path], Call]] = {
     CUPED: lambda folder: by_ibis(folder, "before"),
     COMPARE: lambda folder: by_ibis(folder, "before", whole=True),
     USERS: by_users,
+    ANALYSE: by_command,
     PANDAS: by_pandas,
     SPARK: by_spark,
 }
@@ -193,6 +208,16 @@ def peak() -> float:
 
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def peak_of_children() -> float:
+    """Peak memory of the processes that this one started, in MiB, where the system tells."""
+    if sys.platform == "win32":
+        return math.nan
+    import resource
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
 
 
 def peak_of_java() -> float:
@@ -232,6 +257,8 @@ def work(name: str, folder: str, rows: str, calls: str) -> None:
     found = Measured(min(times[1:] or times), times[0], peak())
     if name == SPARK:
         found = found._replace(peak=peak_of_java(), apart=apart(log))
+    if name == ANALYSE:
+        found = found._replace(peak=peak_of_children())
     print(json.dumps(found))
 
 
@@ -269,6 +296,7 @@ def measurements(
     turns = dict.fromkeys(CONTENDERS, TURNS)
     calls = dict.fromkeys(CONTENDERS, CALLS)
     turns[SPARK], calls[SPARK] = (1 if with_spark else 0), 4
+    turns[ANALYSE], calls[ANALYSE] = (1 if rows < LARGE else 0), 1
     if rows >= LARGE:
         turns[PANDAS], calls[PANDAS] = 1, 2
     found: dict[str, Measured] = {}
@@ -328,9 +356,9 @@ def judged(number: float, text: str, target: str, met: bool, judge: bool) -> Ver
     return Verdict(text.format(number), target, met)
 
 
-def verdict_of(here: dict[str, Measured], name: str, large: bool) -> Verdict:
+def verdict_of(here: dict[str, Measured], name: str, n: int) -> Verdict:
     """A contender against what it must be compared with, among the measurements of one size."""
-    mine = here[name]
+    mine, large = here[name], n >= JUDGED
     if FLOORS.get(name, IBIS if name == PANDAS else name) not in here:
         return Verdict()  # that one failed
     if name in FLOORS:
@@ -340,6 +368,10 @@ def verdict_of(here: dict[str, Measured], name: str, large: bool) -> Verdict:
     if name == PANDAS:
         ratio = mine.seconds / here[IBIS].seconds
         return judged(ratio, "{:.1f} x Ibis", "5 x or more", ratio >= 5, large)
+    if name == ANALYSE:
+        most = IN_TIME.get(n, math.inf)
+        met = mine.seconds <= most
+        return judged(mine.seconds, "{:.1f} s", f"{most} s at most", met, n in IN_TIME)
     if name == SPARK:
         met = mine.apart <= 1e-9
         return judged(mine.apart, "{:.0e} from DuckDB", "1e-9 at most", met, True)
@@ -382,7 +414,7 @@ def rows_of(results: Results, n: int, name: str) -> Iterator[Row]:
     if name == SPARK:
         what += f" (first call {mine.first:.1f} s; peak of Java)"
     speed = "-" if math.isnan(mine.seconds) else three(n / mine.seconds / 1e6)
-    verdict = verdict_of(results[n], name, n >= JUDGED)
+    verdict = verdict_of(results[n], name, n)
     yield Row(what, duration(mine.seconds), speed, mib(mine.peak), *verdict)
     yield from growth_of_time(results, n, name)
     yield from growth_of_peak(results, n, name)

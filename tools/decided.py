@@ -103,7 +103,7 @@ def digits(result: Result) -> int:
 
 def ratio_lines(ratios: Sequence[tuple[object, float]], control_share: float) -> list[str]:
     """Two lines where a p-value says that the arms do not have the planned ratio, else none."""
-    odd = ", ".join(shown(name) for name, p in ratios if p < decisions.RATIO_ALARM)
+    odd = "; ".join(shown(name) for name, p in ratios if p < decisions.RATIO_ALARM)
     if not odd:
         return []
     fits = f"a control share of {control_share:.4g} does not fit {odd}"
@@ -131,17 +131,10 @@ def decision_lines(
         lift, low, high = scale * row.lift, scale * row.ci_low, scale * row.ci_high
         digits = words.digits_apart((lift, low, high), (0.0, scale * limit), at_least)
         seen = f"lift {words.number(lift, digits, sign=True)} {unit}"
-        if not row.decision.startswith(words.DO_NOT_READ):
+        own = decisions.by_goal(row.decision)
+        if not own.startswith(words.DO_NOT_READ):
             seen += f", interval {words.interval(low, high, digits)}"
-        if row.decision == words.COLLECT:
-            seen += f"; {enough(row.users_needed, row.n_control + row.n_treatment)}"
+        if own == words.COLLECT:
+            seen += f"; {decisions.enough(row.users_needed, row.n_control + row.n_treatment)}"
         lines.append(f"{row.Index}: {row.decision} ({seen})")
     return lines
-
-
-def enough(needed: float, users: float) -> str:
-    """How many users in all give the power of 80 %, and whether they are there already."""
-    many = words.count(needed, "user") if needed < 1e12 else f"{needed:.0e} users"
-    return (
-        f"the {many} for 80 % power are there" if users >= needed else f"80 % power: {many} in all"
-    )

@@ -1,29 +1,37 @@
 """Logs that are too large for pandas: DuckDB reads them, adds up users, and hands over numbers.
 
-What comes out is what `data.read_log` gives, in the same order. A fault is told with its value
-instead of its line.
+What comes out is what `data.read_log` gives, in the same order. Where a file is not plain, or has a
+fault, pandas reads it after all: it takes longer, and knows the line.
 """
 
 import csv
+import glob
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 import pandas as pd
-import pyarrow.parquet
 
 from helpers import InputError, columns, data, segments, shown, tables, users, words
 
 LARGE = 60_000_000  # bytes of a CSV: some two million rows
 ROWS = 2_000_000  # of a Parquet file
+MANY = 10_000  # values of a column that are looked at one by one
+WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+NUMBERS = {*WHOLE, "FLOAT", "DOUBLE", "BOOLEAN"}
+SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 
 
 def read(
     path: Path, roles: data.Roles, control: str, most_arms: int
 ) -> tuple[pd.DataFrame, tables.Source]:
-    """`data.read_log`, by pandas or, where the file is large, by DuckDB."""
-    if path.is_file() and is_large(path):
+    """`data.read_log`, by pandas; or by DuckDB a large file, or the Parquet files in a folder."""
+    if path.is_dir():
         return read_large(path, roles, control, most_arms)
+    if path.is_file() and is_large(path):
+        with suppress(InputError):
+            return read_large(path, roles, control, most_arms)
     return data.read_log(path, roles, control, most_arms)
 
 
@@ -32,8 +40,9 @@ def is_large(path: Path) -> bool:
     if not tables.is_parquet(path):
         return path.stat().st_size > LARGE
     try:
-        return pyarrow.parquet.ParquetFile(path).metadata.num_rows > ROWS
-    except pyarrow.ArrowInvalid:  # data.read_log says so
+        count = "SELECT sum(num_rows) FROM parquet_file_metadata(?)"
+        return duckdb.execute(count, [str(path)]).fetchall()[0][0] > ROWS
+    except duckdb.Error:  # data.read_log says so
         return False
 
 
@@ -46,10 +55,10 @@ def read_large(
             return _read(connection, path, roles, control, most_arms)
     except duckdb.Error as error:
         why = shown(str(error).strip().splitlines()[0], most=200)
-    except (UnicodeDecodeError, ValueError) as error:
+    except (StopIteration, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        why = shown(str(error), most=200)
+        why = shown(str(error) or "it is empty", most=200)
     raise InputError(
         f"{shown(path.name)} cannot be read as a table ({why}). Save it as CSV, utf-8."
     )
@@ -66,11 +75,15 @@ def _read(
     numbers = [roles.outcome, *roles.added, *roles.known]
     numbers += [roles.segment] if roles.bands else []
     labels = [name for name in (roles.segment, roles.group, *ids) if name not in ("", *numbers)]
-    source, kinds = _open(connection, path, [*numbers, *labels], ids[0] if ids else "")
+    source, kinds = _open(connection, path, numbers, labels, ids[0] if ids else "")
     data.check_roles(roles.names())
     likely = users.id_columns(kinds) if roles.user is None else []
     likely = [name for name in likely if name not in roles.names()]
     rows = _check_blanks(connection, source, [*numbers, *labels], likely, kinds)
+    odd = [name for name in labels if kinds[name] not in {"VARCHAR", *WHOLE}]
+    odd += [name for name in numbers if kinds[name] not in {"VARCHAR", *NUMBERS}]
+    if odd:
+        raise ValueError(f"column {odd[0]} holds {kinds[odd[0]]}")
     values = {name: _number(connection, source, name, kinds[name]) for name in numbers}
     if roles.bands:
         values[roles.segment] = _band(values[roles.segment], roles.bands)
@@ -105,10 +118,21 @@ def _named(labels: pd.Series, roles: data.Roles, source: tables.Source) -> pd.Se
 
 
 def _open(
-    connection: duckdb.DuckDBPyConnection, path: Path, wanted: Sequence[str], user: str
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    numbers: Sequence[str],
+    labels: Sequence[str],
+    user: str,
 ) -> tuple[tables.Source, dict[str, str]]:
-    """Make the view `log`, and say what kind its columns are, by name."""
-    if tables.is_parquet(path):
+    """Make `log`, a view or a table, and say what kind its columns were, by name."""
+    wanted = [*numbers, *labels]
+    if path.is_dir():
+        source = tables.Source(path, "", ["a folder of Parquet"], by_row=False)
+        read = (
+            f"read_parquet({_text(glob.escape(str(path)) + '/**/*.parquet')}, union_by_name=true)"
+        )
+        place = "row_number() OVER ()"
+    elif tables.is_parquet(path):
         source = tables.Source(path, "", ["Parquet"], by_row=False)
         read = f"read_parquet({_text(path)}, file_row_number=true)"
         place = "file_row_number"
@@ -136,8 +160,11 @@ def _open(
     kept = {*wanted, *ids}
     for name, kind in found.items():
         if name.strip() in kept:
-            is_id = kind == "VARCHAR" and name.strip() in ids
-            value = f"nullif(trim({_name(name)}), '')" if is_id else _name(name)
+            value = _name(name)
+            if kind == "VARCHAR" and name.strip() in ids:
+                value = f"nullif(trim({value}, {_text(SPACES)}), '')"
+            elif kind in WHOLE and name.strip() in labels:
+                value = f"CAST({value} AS VARCHAR)"
             parts.append(f"{value} AS {_column(name.strip())}")
     made = "VIEW" if place else "TABLE"
     connection.execute(f"CREATE {made} log AS SELECT {', '.join(parts)} FROM {read}")
@@ -184,17 +211,24 @@ def _number(
     dotted = f"{column} LIKE '%.%'"
     kinds_of_values = (f"{plain} IS NULL", dotted, f"NOT ({plain} IS NULL OR {dotted})")
     some = [
-        f"(SELECT DISTINCT {column} AS v FROM log WHERE {k} LIMIT 10000)" for k in kinds_of_values
+        f"(SELECT DISTINCT {column} AS v FROM log WHERE {k} LIMIT {MANY})" for k in kinds_of_values
     ]
     values = connection.sql(" UNION ALL ".join(some)).df()["v"].str.strip().rename(name)
-    # so many values say how numbers are written here, or which is none
+    # so many values say how numbers are written here, if all of them are alike
     columns.as_numbers(name, values.to_frame(), source, data.OUTCOMES, yes_or_no=True)
-    if pd.to_numeric(values, errors="coerce").notna().all():
-        return plain
+    other = f"contains({column}, '_')"  # which DuckDB takes for a sign of thousands
+    number = plain
     if values.str.contains(",").any():
-        return f"TRY_CAST(replace({column}, ',', '.') AS DOUBLE)"
-    yes = ", ".join(map(_text, columns.YES))
-    return f"CASE WHEN lower(trim({column})) IN ({yes}) THEN 1.0 ELSE 0.0 END"
+        number = f"TRY_CAST(replace({column}, ',', '.') AS DOUBLE)"
+        other += f" OR contains({column}, '.')"
+    elif pd.to_numeric(values, errors="coerce").isna().any():
+        yes, no = (", ".join(map(_text, said)) for said in (columns.YES, columns.YES.values()))
+        word = f"lower(trim({column}))"
+        number = f"CASE WHEN {word} IN ({yes}) THEN 1.0 WHEN {word} IN ({no}) THEN 0.0 END"
+    check = f"SELECT count(*) FILTER ({number} IS NULL OR {other}) FROM log"
+    if connection.sql(check).fetchall()[0][0]:
+        raise InputError(f"{source.name}, column {shown(name)}: not all values are numbers.")
+    return number
 
 
 def _band(value: str, cuts: Sequence[float]) -> str:
@@ -235,7 +269,7 @@ def _as_frame(connection: duckdb.DuckDBPyConnection, query: str) -> pd.DataFrame
     """The rows of a query; text as categories."""
     found = connection.sql(query).to_arrow_table()
     for place, column in enumerate(found.columns):
-        if pyarrow.types.is_string(column.type):
+        if "string" in str(column.type):
             name = found.column_names[place]
             found = found.set_column(place, name, column.dictionary_encode())
     return found.to_pandas()

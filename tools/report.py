@@ -7,6 +7,7 @@ shown as it stands.
 import base64
 import math
 import shlex
+import warnings
 from collections.abc import Iterable
 from html import escape
 from importlib import metadata
@@ -16,6 +17,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 from helpers import coins, decisions, plots, shown, words
@@ -28,6 +30,11 @@ TESTS = {
     "rate": "two rates by Agresti and Caffo (2000)",
     "ratio": "two ratios of sums by the delta method over users (Deng and others 2018)",
     "adjusted": "regression on arm and covariate, with HC2 errors (MacKinnon and White 1985)",
+}
+GUARDED = {  # what would change a decision that guardrails alone give
+    words.HOLD: "a guardrail decides: only other users, or a margin chosen before them, change it.",
+    words.COLLECT: "a guardrail decides: its row says how many users it needs.",
+    words.DO_NOT_READ: "a guardrail cannot be read: its row says why.",
 }
 STYLE = """
 @page { size: A4; margin: 14mm 15mm; }
@@ -114,7 +121,7 @@ def first_lines(result: decided.Result) -> str:
     table = result.table.set_axis(decided.names(result))
     said = []
     if table["decision"].str.startswith(words.CHECK).any():
-        odd = ", ".join(table.index[table["ratio_p"] < decisions.RATIO_ALARM])
+        odd = "; ".join(table.index[table["ratio_p"] < decisions.RATIO_ALARM])
         said.append(
             f"<strong>The arms do not have the planned sizes</strong> ({escape(odd)}). Something "
             "went wrong when users were assigned or counted. Nothing below is a result."
@@ -127,7 +134,7 @@ def first_lines(result: decided.Result) -> str:
             "decision."
         )
     few = table["users_needed"] > table["n_control"] + table["n_treatment"]
-    open_rows = (table["decision"] == words.COLLECT) & few
+    open_rows = (table["decision"].map(decisions.by_goal) == words.COLLECT) & few
     if open_rows.any():
         said.append(
             f"<strong>Too few users</strong> to tell: {escape(_some(table.index[open_rows]))}."
@@ -143,7 +150,7 @@ def _some(names: Iterable[str], most: int = 4) -> str:
     """Names in a row, the last of many counted."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return "; ".join(names[:most]) + more
 
 
 def sentences(result: decided.Result) -> list[str]:
@@ -163,7 +170,7 @@ def sentences(result: decided.Result) -> list[str]:
             continue
         digits = words.digits_apart((lift, low, high), (0.0, limit), at_least)
         seen = f"{what} is {words.number(lift, digits, True)} {escape(unit)}"
-        if not row.decision.startswith((words.DO_NOT_READ, words.CHECK)):
+        if not _unread(row.decision):
             percent = f"{100 * (1 - row.level):.4g}"
             seen += f" ({percent} % interval {words.interval(low, high, digits)})"
         said.append(f"{label} {seen}. {escape(meaning(row.decision, result.goal))}")
@@ -184,6 +191,11 @@ def _segments(result: decided.Result) -> list[str]:
     return [f"Segments alone. {escape(_capital('; '.join(said)))}."] if said else []
 
 
+def _unread(decision: str) -> bool:
+    """Whether the interval of the goal must not be read."""
+    return decisions.by_goal(decision).startswith((words.DO_NOT_READ, words.CHECK))
+
+
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -199,13 +211,16 @@ def meaning(decision: str, goal: Goal) -> str:
         words.SHIP: f"The whole interval is {better} zero, and reaches what is worth having.",
         words.COLLECT: "The interval lies on both sides of what decides: this log cannot tell.",
     }
+    own = decisions.by_goal(decision)
+    if own in kinds:
+        return kinds[own]
     if decision.startswith(words.NOT_WORSE):
         return "The whole interval is better than the largest loss that would be accepted."
     if decision.startswith(words.CHECK):
         return "Find out why the arms have these sizes, before anything is read."
-    if decision.startswith(words.DO_NOT_READ):
+    if own:
         return "On this log the method does not keep its promise, so there is no answer yet."
-    return kinds.get(decision, "A guardrail decides: see below.")
+    return "A guardrail decides: see its row."
 
 
 def who(result: decided.Result) -> str:
@@ -249,13 +264,14 @@ def picture(result: decided.Result) -> str:
     table = chosen(result)
     scale, unit = decided.unit_of(result.goal, result.rate)
     ends = {"ci_low": "low", "lift": "estimate", "ci_high": "high"}
-    rows = scale * table[list(ends)].rename(columns=ends).dropna()
-    kinds = table.loc[rows.index, "decision"].str.split(":").str[0]
-    unread = kinds.isin([words.DO_NOT_READ, words.CHECK])
+    table = table.dropna(subset=list(ends))
+    rows = scale * table[list(ends)].rename(columns=ends)
+    kinds = table["decision"].str.split(":").str[0]
+    unread = table["decision"].map(_unread)
     for end in ("low", "high"):
-        rows[end] = rows[end].where(~unread, rows["estimate"])
-    rows["note"] = kinds
-    rows.index = [name if len(name) < 26 else f"{name[:23]}..." for name in rows.index]
+        rows[end] = np.where(unread, rows["estimate"], rows[end])
+    rows["note"] = kinds.to_list()
+    rows.index = [shown(name, 26) for name in rows.index]
     clear = ((rows["low"] > 0) | (rows["high"] < 0)) & ~unread.to_numpy()
     limit = "margin" if result.goal.margin is not None else "worth having"
     marks = {"zero": 0.0, limit: scale * decided.edge(result.goal)}
@@ -265,7 +281,11 @@ def picture(result: decided.Result) -> str:
     across = f"treatment minus control, {unit}"
     if len(across) > 60:
         across = "treatment minus control, units of the outcome"
-    with mpl.rc_context(plots.STYLED | {"svg.hashsalt": "report", "svg.fonttype": "path"}):
+    with (
+        warnings.catch_warnings(),
+        mpl.rc_context(plots.STYLED | {"svg.hashsalt": "report", "svg.fonttype": "path"}),
+    ):
+        warnings.filterwarnings("ignore", "Glyph")  # names stand in the table, too
         figure, alt = plots.intervals_drawn(rows, title, across, marks)
         drawn = BytesIO()
         figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
@@ -286,7 +306,7 @@ def found(result: decided.Result) -> str:
         means = [words.number(scale * x, at_least) for x in (row.mean_control, row.mean_treatment)]
         blank = math.isnan(low)
         ends = "" if blank else words.interval(low, high, digits)
-        if row.decision.startswith((words.DO_NOT_READ, words.CHECK)):
+        if _unread(row.decision):
             ends = "not read"
         rows.append(
             [
@@ -320,18 +340,18 @@ def guarded(result: decided.Result) -> str:
     for goal, table in result.guardrails:
         for row in table[table["segment"] == decisions.EVERYONE].itertuples():
             width = row.ci_high - row.ci_low
-            digits = (
-                4 if math.isnan(width) or width <= 0 else max(0, 2 - math.floor(math.log10(width)))
-            )
+            blank = math.isnan(width)
+            digits = 4 if blank or width <= 0 else max(0, 2 - math.floor(math.log10(width)))
+            ends = "" if blank else words.interval(row.ci_low, row.ci_high, digits)
             rows.append(
                 [
                     ("text", shown(goal.outcome)),
                     ("text", shown(row.arm)),
                     ("text", f"{'above' if goal.lower_is_better else 'below'} {_signed(goal)}"),
-                    ("number", words.number(row.lift, digits, True)),
-                    ("number", words.interval(row.ci_low, row.ci_high, digits)),
+                    ("number", "" if blank else words.number(row.lift, digits, True)),
+                    ("number", "not read" if _unread(row.decision) and not blank else ends),
                     ("text", row.decision),
-                    ("", _many(row.users_needed)),
+                    ("", "" if math.isnan(row.users_needed) else _many(row.users_needed)),
                 ]
             )
     if not rows:
@@ -340,7 +360,7 @@ def guarded(result: decided.Result) -> str:
         "guardrail",
         "arm",
         "too bad",
-        "difference",
+        "lift",
         "interval",
         "what it says",
         "users needed",
@@ -366,7 +386,7 @@ def promise(result: decided.Result) -> str:
     if len(parts):
         said.append(
             f", those of the segments in {100 * (1 - parts.iloc[0].level):.4g} of 100 each, and "
-            f"all together in {100 * result.design.confidence:.4g} of 100 (Bonferroni)"
+            f"all segments together in {100 * result.design.confidence:.4g} of 100 (Bonferroni)"
         )
     said.append(". p is not corrected. ")
     runs, most = coins.runs_for(result.users, result.kind == "adjusted")
@@ -397,14 +417,14 @@ def change(result: decided.Result) -> str:
     everyone = result.table[result.table["segment"] == decisions.EVERYONE]
     said = []
     for row in everyone.itertuples():
-        who = f"{shown(row.arm)}: " if len(everyone) > 1 else ""
-        said.append(who + _changed(row, result, scale, unit))
+        text = _changed(row, result, scale, unit)
+        said.append(f"{shown(row.arm)}: {text}" if len(everyone) > 1 else _capital(text))
     said.append(
         "Another outcome, segment, cap, margin or guardrail, chosen after these numbers were seen, "
         "would look the same on paper and promise nothing. So would looking again and again while "
         "users come in."
     )
-    return "<ul>" + "".join(f"<li>{escape(_capital(one))}</li>" for one in said) + "</ul>"
+    return "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in said) + "</ul>"
 
 
 def _changed(row: Any, result: decided.Result, scale: float, unit: str) -> str:
@@ -414,12 +434,10 @@ def _changed(row: Any, result: decided.Result, scale: float, unit: str) -> str:
         return (
             "nothing, before the sizes of the arms are explained or their planned share is given."
         )
-    if ": " in row.decision and "its margin" in row.decision:
-        return (
-            "the guardrail decides. What it needs stands in its row; its margin was to be chosen "
-            "before the data."
-        )
-    if row.decision.startswith(words.DO_NOT_READ):
+    own = decisions.by_goal(row.decision)
+    if not own:
+        return GUARDED[row.decision.partition(":")[0]]
+    if own.startswith(words.DO_NOT_READ):
         return (
             "large values cut at a threshold that was fixed before the data (--cap-at), arms of "
             "like size, or more users may make the intervals hold."
@@ -428,22 +446,22 @@ def _changed(row: Any, result: decided.Result, scale: float, unit: str) -> str:
     digits = decided.digits(result)
     if goal.margin is not None:
         worst = words.number(scale * -low, digits)
-        if row.decision.startswith(words.NOT_WORSE):
+        if own.startswith(words.NOT_WORSE):
             held = (
                 f"no margin below {worst} {unit} would have been kept"
                 if low < 0
                 else ("no margin, however small, would have been broken")
             )
             return f"{held}."
-        if row.decision.startswith(words.COLLECT):
+        if own == words.COLLECT:
             return (
                 f"a margin above {worst} {unit} would be kept by these users; {_users(row, users)}."
             )
         return "only another margin, or other users."
     best = words.number(scale * high, digits)
-    if row.decision.startswith(words.SHIP):
+    if own == words.SHIP:
         return f"if only more than {best} {unit} were worth having, it would be hold."
-    if row.decision.startswith(words.COLLECT):
+    if own == words.COLLECT:
         return f"{_users(row, users)}; if only more than {best} {unit} were worth having: hold."
     if high <= 0:
         return "only other users: nothing in the interval is a gain."
@@ -459,17 +477,17 @@ def _users(row: Any, users: float) -> str:
 
 def source(result: decided.Result, log: Path, asked: dict[str, Any]) -> str:
     """Where the numbers come from: file, checksum, version, options."""
+    checksum = files.checksum(log)
     options = [part for name, value in asked.items() for part in _typed(name, value)]
     call = " ".join(["python -m tools.analyse", shlex.quote(log.name), *options])
     try:
         version = metadata.version("segment-aware-ab-testing")
     except metadata.PackageNotFoundError:
         version = "unknown"
-    return (
-        f"<footer><p>{escape(result.notes[0])}</p><p>File {escape(shown(log.name))}, SHA-256 "
-        f"{files.checksum(log)}.</p><p>segment-aware-ab-testing {escape(version)}: "
-        f"{escape(shown(call, 1000))}</p></footer>"
-    )
+    file = f"File {shown(log.name)}, {f'SHA-256 {checksum}' if checksum else 'a folder'}."
+    made = f"segment-aware-ab-testing {version}: {shown(call, 1000)}"
+    said = "".join(f"<p>{escape(text)}</p>" for text in (result.notes[0], file, made))
+    return f"<footer>{said}</footer>"
 
 
 def _typed(name: str, value: Any) -> list[str]:
@@ -477,14 +495,14 @@ def _typed(name: str, value: Any) -> list[str]:
     if name == "guardrail":
         ends = [(guard, ":lower" if guard.lower_is_better else "") for guard in value]
         return [
-            f"--guardrail {shlex.quote(f'{guard.outcome}:{guard.margin:g}{end}')}"
+            f"--guardrail {shlex.quote(f'{guard.outcome}:{guard.margin!r}{end}')}"
             for guard, end in ends
         ]
-    if value in (None, "", (), False):
+    if value is None or value is False or value in ("", ()):
         return []
     if value is True:
         return [command.option(name)]
-    text = ",".join(f"{x:g}" for x in value) if isinstance(value, tuple) else str(value)
+    text = ",".join(map(repr, value)) if isinstance(value, tuple) else str(value)
     return [f"{command.option(name)} {shlex.quote(text)}"]
 
 
