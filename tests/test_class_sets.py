@@ -111,7 +111,7 @@ def leaks(files: dict[str, bytes], seed: int) -> list[str]:
 def test_sets_hold_no_solutions_and_carry_the_seed(made):
     for k, name in enumerate(["001-Ada-Lovelace", "002-Анна-Каренина", "003-Бэла-Bela"]):
         assert leaks(files_in(made / f"{name}.zip"), FIRST + k) == []
-        assert (made / f"{name}.zip").stat().st_size < 750_000
+        assert (made / f"{name}.zip").stat().st_size < 900_000
     names = {path.name for path in made.iterdir()} - {class_sets.MADE, "key.csv", "key.html"}
     assert len(names) == 3 and all(name.endswith(".zip") for name in names)
 

@@ -20,6 +20,7 @@ ROWS = 2_000_000  # of a Parquet file
 MANY = 10_000  # values of a column that are looked at one by one
 WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
 NUMBERS = {*WHOLE, "FLOAT", "DOUBLE", "BOOLEAN"}
+PADDED = r"^[\s\p{Z}\x1c-\x1f\x85]|[\s\p{Z}\x1c-\x1f\x85]$"
 SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 
 
@@ -162,13 +163,22 @@ def _open(
         if name.strip() in kept:
             value = _name(name)
             if kind == "VARCHAR" and name.strip() in ids:
-                value = f"nullif(trim({value}, {_text(SPACES)}), '')"
+                value = _bare(value)
             elif kind in WHOLE and name.strip() in labels:
                 value = f"CAST({value} AS VARCHAR)"
             parts.append(f"{value} AS {_column(name.strip())}")
     made = "VIEW" if place else "TABLE"
     connection.execute(f"CREATE {made} log AS SELECT {', '.join(parts)} FROM {read}")
     return source, {name.strip(): kind for name, kind in found.items()}
+
+
+def _bare(value: str) -> str:
+    """The expression for an id without white space around it, blank where nothing is left.
+
+    To trim all of it is slow and seldom needed, so it is looked for first.
+    """
+    padded = f"regexp_matches({value}, {_text(PADDED)})"
+    return f"nullif(CASE WHEN {padded} THEN trim({value}, {_text(SPACES)}) ELSE {value} END, '')"
 
 
 def _check_blanks(

@@ -24,7 +24,8 @@ from helpers import coins, decisions, plots, shown, words
 from helpers.goals import Goal
 from tools import command, decided, files
 
-MOST_ROWS = 14  # in the table and in the picture; decisions.csv has all
+MOST_ROWS, MOST_LINES = 14, 30  # of the table (rows of the picture); decisions.csv has all
+MOST_ARMS = 3  # that have a sentence each
 TESTS = {
     "mean": "Welch's t-test (1947)",
     "rate": "two rates by Agresti and Caffo (2000)",
@@ -65,7 +66,7 @@ footer { margin-top: 1.2rem; border-top: 1px solid #777; font-size: .82rem;
   body { font-size: 9.6pt; margin: 0; padding: 0; max-width: none; }
   .wide { overflow: visible; }
   table { font-size: 8.3pt; }
-  img { max-height: 120mm; }
+  img { max-height: 105mm; }
   tr, figure, .said, .first { break-inside: avoid; }
   h2, caption { break-after: avoid; }
 }
@@ -109,6 +110,8 @@ def question(result: decided.Result) -> str:
     """What was asked, as a question."""
     goal, arms = result.goal, [shown(arm, 40) for arm in result.table["arm"].unique()]
     who = arms[0] if len(arms) == 1 else f"{', '.join(arms[:-1])} or {arms[-1]}"
+    if len(arms) > MOST_ARMS:
+        who = f"one of {len(arms)} arms"
     what = shown(goal.outcome, 60) + (f" per {shown(goal.per, 60)}" if goal.per else "")
     control = shown(result.design.control, 40)
     if goal.margin is not None:
@@ -158,6 +161,8 @@ def sentences(result: decided.Result) -> list[str]:
     scale, unit = decided.unit_of(result.goal, result.rate)
     at_least, limit = decided.digits(result), scale * decided.edge(result.goal)
     everyone = result.table[result.table["segment"] == decisions.EVERYONE]
+    if len(everyone) > MOST_ARMS:
+        return [_counted(everyone.set_axis(everyone["arm"]), "All users"), *_segments(result)]
     said = []
     for row in everyone.itertuples():
         label = f"<strong>{escape(_capital(row.decision))}.</strong>"
@@ -178,17 +183,21 @@ def sentences(result: decided.Result) -> list[str]:
 
 
 def _segments(result: decided.Result) -> list[str]:
-    """The decisions for the segments, counted; those that are few are named."""
+    """The decisions for the segments, counted."""
     table = result.table.set_axis(decided.names(result))
     table = table[table["segment"] != decisions.EVERYONE]
+    return [_counted(table, "Segments alone")] if len(table) else []
+
+
+def _counted(table: pd.DataFrame, who: str) -> str:
+    """The decisions in a table, and whose they are, where those are few."""
     kinds = table["decision"].str.split(":").str[0]
     said = []
     for kind in kinds.drop_duplicates():
-        names = table.index[kinds == kind]
-        said.append(
-            f"{kind}: {_some(names)}" if len(names) < 5 else f"{kind}: {len(names)} of them"
-        )
-    return [f"Segments alone. {escape(_capital('; '.join(said)))}."] if said else []
+        names = [shown(name, 40) for name in table.index[kinds == kind]]
+        whose = ", ".join(names) if len(names) < 5 else f"{len(names)} of {len(table)}"
+        said.append(f"{kind}: {whose}")
+    return f"{who}. {escape(_capital('; '.join(said)))}."
 
 
 def _unread(decision: str) -> bool:
@@ -248,15 +257,16 @@ def who(result: decided.Result) -> str:
 def chosen(result: decided.Result) -> pd.DataFrame:
     """The rows that are shown: all users, then by decision (ship first), then the largest."""
     table = result.table.set_axis(decided.names(result))
-    if len(table) <= MOST_ROWS:
-        return table
     kinds = [words.SHIP, words.NOT_WORSE, words.DO_NOT_READ, words.CHECK, words.HOLD]
     first = {kind: place for place, kind in enumerate(kinds)}
     rank = pd.DataFrame({"below": table["segment"] != decisions.EVERYONE})
     rank["kind"] = table["decision"].str.split(":").str[0].map(first).fillna(len(first))
     rank["size"] = -(table["n_control"] + table["n_treatment"])
-    order = rank.reset_index(drop=True).sort_values(list(rank)).index[:MOST_ROWS]
-    return table.iloc[sorted(order)]
+    more = max(0, table["arm"].nunique() - MOST_ARMS)  # their names need room as well
+    order = rank.reset_index(drop=True).sort_values(list(rank)).index[: MOST_ROWS - more]
+    texts = table["decision"].iloc[order].str.len() / 26, table.index[order].str.len() / 14
+    lines = np.ceil(np.maximum.reduce([*map(np.asarray, texts)])).cumsum()
+    return table.iloc[sorted(order[: max(2, int((lines <= MOST_LINES - 2 * more).sum()))])]
 
 
 def picture(result: decided.Result) -> str:
@@ -397,7 +407,9 @@ def promise(result: decided.Result) -> str:
     )
     tested = table[everyone]["alarms"].dropna()
     if len(tested):
-        shares = " and ".join(words.percent(share) for share in tested)
+        shares = " and ".join(words.percent(share) for share in tested[:MOST_ARMS])
+        if len(tested) > MOST_ARMS:
+            shares = f"{words.percent(tested.min())} to {words.percent(tested.max())}"
         said.append(
             f"The interval of all users then left out zero in {shares} (promised "
             f"{words.percent(first.level)})"
@@ -416,7 +428,7 @@ def change(result: decided.Result) -> str:
     scale, unit = decided.unit_of(result.goal, result.rate)
     everyone = result.table[result.table["segment"] == decisions.EVERYONE]
     said = []
-    for row in everyone.itertuples():
+    for row in everyone.head(MOST_ARMS).itertuples():
         text = _changed(row, result, scale, unit)
         said.append(f"{shown(row.arm)}: {text}" if len(everyone) > 1 else _capital(text))
     said.append(

@@ -4,13 +4,13 @@ The course stays as it is.
 
 The whole series, in the clusters of the course's customers or of yours:
   --target-cluster N   the cluster to experiment in, 0 is the youngest (needed)
-  --customers FILE     your customers as CSV (default: the course's own)
+  --customers FILE     your customers as CSV or Parquet (default: the course's own)
   --n-clusters K       how many clusters k-means makes (default: 4)
   --effect E           the planted effect in score points (default: 3)
   --only NUMBERS       some of the notebooks: 06, or 01-05, or 01,03,06-08 (default: all)
 
 Notebook 06 on your log, what to do in each segment:
-  --log FILE           your log as CSV (needed)
+  --log FILE           your log as CSV or Parquet (needed)
   --segment COLUMN     its column of segments (needed)
   --outcome COLUMN     its column of outcomes (needed)
   --group COLUMN       its column of arms (default: group)
@@ -37,7 +37,8 @@ examples:
 
 A customer file has the columns CustomerID, Gender, Age, Annual Income (k$), Spending Score (1-100).
 A log has one row per user (or give --user), a column of segments, a column with two arms, and an
-outcome of 0/1 or any number. Both are CSV, in utf-8.
+outcome of 0/1, Yes/No or any number. Both are CSV (commas, semicolons or tabs; utf-8) or Parquet.
+The result of a log alone, on a page to pass on: python -m tools.analyse --help
 """
 
 import argparse

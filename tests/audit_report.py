@@ -1,0 +1,76 @@
+"""The page of tools.analyse as people read it, in Chromium: make book-test.
+
+axe finds nothing (WCAG 2.2 AA and its best practice), nothing is asked for, it is no wider than a
+phone, and it prints on two sheets of A4 at most. Beside each check stands a fault.
+"""
+
+import re
+
+import numpy as np
+import pytest
+
+from helpers import coins
+from tests.audit_book import DESK, PHONE, Reader, browser  # noqa: F401 (a fixture)
+from tests.test_report import ASKED, ODD, a_log, guarded
+from tools import analyse, report
+
+KINDS = {name: (a_log(), options) for name, options in ASKED.items()}
+
+
+def many_segments():
+    log = a_log(6_000)
+    return log.assign(town=np.random.default_rng(4).choice([f"town {i}" for i in range(60)], 6_000))
+
+
+def many_arms():
+    arms = ["control", *(f"the arm of number {i}, at length" for i in range(9))]
+    return a_log(3_000).assign(group=np.random.default_rng(4).choice(arms, 3_000))
+
+
+GUARDS = guarded("seconds:0.1:lower", "views:0.1", "bought:0.01")
+KINDS |= {
+    "odd names": (a_log(odd=ODD), {"outcome": "spend", "worth": 0.5, "guardrail": GUARDS}),
+    "sixty segments": (many_segments(), {"outcome": "spend", "worth": 0.5, "guardrail": GUARDS}),
+    "nine arms": (many_arms(), {"outcome": "spend", "worth": 0.5, "guardrail": GUARDS[:1]}),
+}
+
+
+@pytest.fixture(params=KINDS)
+def address(request, tmp_path, monkeypatch):
+    """A report, as a file."""
+    monkeypatch.setattr(coins, "RUNS", 200)
+    log, options = KINDS[request.param]
+    log.to_csv(tmp_path / "log.csv", index=False)
+    segment = next(name for name in log if name.startswith("town"))
+    asked = analyse.DEFAULTS | {"segment": segment} | options
+    result = analyse.analyse(tmp_path / "log.csv", asked)
+    path = tmp_path / "report.html"
+    path.write_text(report.page(result, tmp_path / "log.csv", asked), encoding="utf-8")
+    return path.as_uri()
+
+
+def sheets(page):
+    """How many sheets of A4 the page prints on."""
+    return len(re.findall(rb"/Type\s*/Page\b(?!s)", page.pdf(prefer_css_page_size=True)))
+
+
+def test_a_report_is_read_by_everybody(browser, address):  # noqa: F811
+    for viewport in (DESK, PHONE):
+        reader = Reader(browser, "file:", viewport)
+        page = reader.open(address.removeprefix("file:"))
+        assert (reader.outside, reader.missing) == ([], [])
+        assert reader.violations() == [] and reader.too_wide() <= 0
+        assert 1 <= sheets(page) <= 2
+        reader.context.close()
+
+
+def test_faults_are_seen(browser, tmp_path):  # noqa: F811
+    path = tmp_path / "bad.html"
+    body = '<img src="https://a.b/c.png"><p style="width: 900px; color: #ccc">x</p>'
+    path.write_text(f"<html>{body}{'<p>y</p>' * 200}</html>", encoding="utf-8")
+    reader = Reader(browser, "file:", PHONE)
+    page = reader.open(path.as_uri().removeprefix("file:"))
+    found = " ".join(reader.violations())
+    assert "image-alt" in found and "html-has-lang" in found
+    assert reader.outside == ["https://a.b/c.png"] and reader.too_wide() > 0 and sheets(page) > 2
+    reader.context.close()
