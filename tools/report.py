@@ -25,7 +25,7 @@ from helpers.goals import Goal
 from tools import command, decided, files
 
 MOST_ROWS, MOST_LINES = 14, 30  # of the table (rows of the picture); decisions.csv has all
-MOST_ARMS = 3  # that have a sentence each
+MOST_ARMS, MOST_GUARDS = 3, 6  # with a sentence each; rows, those that do not hold first
 TESTS = {
     "mean": "Welch's t-test (1947)",
     "rate": "two rates by Agresti and Caffo (2000)",
@@ -366,6 +366,10 @@ def guarded(result: decided.Result) -> str:
             )
     if not rows:
         return ""
+    passed = [row[5][1].startswith(words.NOT_WORSE) for row in rows]
+    order = sorted(range(len(rows)), key=lambda place: passed[place])[:MOST_GUARDS]
+    left = f" Another {len(rows) - len(order)} are not shown." if len(rows) > len(order) else ""
+    rows = [rows[place] for place in sorted(order)]
     heads = [
         "guardrail",
         "arm",
@@ -376,7 +380,7 @@ def guarded(result: decided.Result) -> str:
         "users needed",
     ]
     caption = "What must not get worse, for all users, in the unit of each column. "
-    caption += "All of them must hold before anything ships."
+    caption += f"All of them must hold before anything ships.{left}"
     return _table(caption, heads, rows)
 
 
@@ -490,6 +494,7 @@ def _users(row: Any, users: float) -> str:
 def source(result: decided.Result, log: Path, asked: dict[str, Any]) -> str:
     """Where the numbers come from: file, checksum, version, options."""
     checksum = files.checksum(log)
+    asked = {"outcome": asked["outcome"]} | asked
     options = [part for name, value in asked.items() for part in _typed(name, value)]
     call = " ".join(["python -m tools.analyse", shlex.quote(log.name), *options])
     try:
