@@ -432,7 +432,10 @@ def change(result: decided.Result) -> str:
     scale, unit = decided.unit_of(result.goal, result.rate)
     everyone = result.table[result.table["segment"] == decisions.EVERYONE]
     said = []
-    for row in everyone.head(MOST_ARMS).itertuples():
+    if len(everyone) > MOST_ARMS:
+        said.append("For each arm, the users needed stand in decisions.csv.")
+        everyone = everyone.head(0)
+    for row in everyone.itertuples():
         text = _changed(row, result, scale, unit)
         said.append(f"{shown(row.arm)}: {text}" if len(everyone) > 1 else _capital(text))
     said.append(
