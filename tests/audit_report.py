@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from helpers import coins
-from tests.audit_book import DESK, PHONE, Reader, browser  # noqa: F401 (a fixture)
+from tests import audit_book
+from tests.audit_book import DESK, PHONE, Reader
 from tests.test_report import ASKED, ODD, a_log, guarded
 from tools import analyse, report
 
+browser = audit_book.browser  # a fixture
 KINDS = {name: (a_log(), options) for name, options in ASKED.items()}
 
 
@@ -54,7 +56,7 @@ def sheets(page):
     return len(re.findall(rb"/Type\s*/Page\b(?!s)", page.pdf(prefer_css_page_size=True)))
 
 
-def test_a_report_is_read_by_everybody(browser, address):  # noqa: F811
+def test_a_report_is_read_by_everybody(browser, address):
     for viewport in (DESK, PHONE):
         reader = Reader(browser, "file:", viewport)
         page = reader.open(address.removeprefix("file:"))
@@ -64,7 +66,7 @@ def test_a_report_is_read_by_everybody(browser, address):  # noqa: F811
         reader.context.close()
 
 
-def test_faults_are_seen(browser, tmp_path):  # noqa: F811
+def test_faults_are_seen(browser, tmp_path):
     path = tmp_path / "bad.html"
     body = '<img src="https://a.b/c.png"><p style="width: 900px; color: #ccc">x</p>'
     path.write_text(f"<html>{body}{'<p>y</p>' * 200}</html>", encoding="utf-8")
