@@ -87,12 +87,12 @@ def decide(
     Raises InputError as `decisions.judge` does, and where fewer than two
     segments can be tested.
     """
-    parts = compare_segments(log, segment, outcome, group, control, control_share=control_share)
-    _check_testable(int(parts["lift"].notna().sum()), len(parts))
+    data.check_log(log, segment, outcome, group, control)
     design = decisions.Design(segment, group, control_share=control_share, seed=seed)
     arms = np.where(log[group] == control, design.control, "treatment")
     goal = decisions.Goal(outcome, worth)
     found = decisions.judge(log.assign(**{group: arms}), goal, design)
+    _check_testable(int(found["lift"].iloc[1:].notna().sum()), len(found) - 1)
     is_open = found["decision"] == words.COLLECT
     found["users_needed"] = np.ceil(found["users_needed"].where(is_open))
     return found.drop(columns=["arm", "level", "alarms"]).set_index("segment").rename_axis(segment)

@@ -16,7 +16,7 @@ from helpers.adjustment import compare_adjusted
 from helpers.decisions import Design, Goal
 from tests.guards import caught, guard_message, share
 
-LOGS = 80
+LOGS = 50
 
 
 @pytest.fixture(autouse=True)

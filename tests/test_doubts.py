@@ -95,11 +95,11 @@ def converted(rng, size):
 
 
 DESIGNS = [
-    (8, 500, 0.9, buyers, 50),  # the last number: how many logs
-    (4, 100, 0.8, lognormal, 30),
-    (4, 300, 0.5, exponential, 25),
-    (6, 400, 0.9, converted, 25),
-    (10, 16, 0.5, exponential, 25),
+    (8, 500, 0.9, buyers, 40),  # the last number: how many logs
+    (4, 100, 0.8, lognormal, 25),
+    (4, 300, 0.5, exponential, 20),
+    (6, 400, 0.9, converted, 20),
+    (10, 16, 0.5, exponential, 20),
 ]
 
 

@@ -6,6 +6,7 @@ caught by it.
 
 import base64
 import re
+from functools import cache
 from html.parser import HTMLParser
 from importlib import metadata
 from pathlib import Path
@@ -66,13 +67,19 @@ def a_log(n=1_200, seed=1, lift=2.0, odd=""):
     )
 
 
-@pytest.fixture
-def page_of(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coins, "RUNS", 200)
+        yield tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def page_of(folder):
     """The page on a log, with options as they are typed, and what was found."""
-    monkeypatch.setattr(coins, "RUNS", 200)
 
     def make(log, **options):
-        path = tmp_path / "log.csv"
+        path = folder / "log.csv"
         log.to_csv(path, index=False)
         asked = (
             analyse.DEFAULTS | {"segment": next(c for c in log if c.startswith("town"))} | options
@@ -81,6 +88,12 @@ def page_of(tmp_path, monkeypatch):
         return report.page(result, path, asked), result
 
     return make
+
+
+@pytest.fixture(scope="module")
+def usual(page_of):
+    """The page on the usual log, by what is asked; made once."""
+    return cache(lambda asked: page_of(a_log(), **ASKED[asked]))
 
 
 def guarded(*texts):
@@ -134,8 +147,8 @@ def guard_page(html):
 
 
 @pytest.mark.parametrize("asked", ASKED)
-def test_every_page_is_sound(page_of, asked):
-    html, _ = page_of(a_log(), **ASKED[asked])
+def test_every_page_is_sound(usual, asked):
+    html, _ = usual(asked)
     guard_page(html)
 
 
@@ -149,8 +162,8 @@ def test_every_page_is_sound(page_of, asked):
         lambda html: html.replace(' scope="row"', "", 1),
     ],
 )
-def test_faulty_pages_are_caught(page_of, fault):
-    html, _ = page_of(a_log(), **ASKED["gain"])
+def test_faulty_pages_are_caught(usual, fault):
+    html, _ = usual("gain")
     with pytest.raises((AssertionError, KeyError)):
         guard_page(fault(html))
 
@@ -181,15 +194,15 @@ def guard_says_what_it_found(html, result):
 
 
 @pytest.mark.parametrize("asked", ASKED)
-def test_the_page_says_what_was_found(page_of, asked):
-    html, result = page_of(a_log(), **ASKED[asked])
+def test_the_page_says_what_was_found(usual, asked):
+    html, result = usual(asked)
     guard_says_what_it_found(html, result)
     other = result._replace(table=result.table.assign(decision="hold: something else"))
     caught(lambda page: guard_says_what_it_found(page, other), html)
 
 
-def test_what_must_be_known_stands_first(page_of):
-    alarm = Page(page_of(a_log(), **ASKED["alarm"])[0]).text()
+def test_what_must_be_known_stands_first(page_of, usual):
+    alarm = Page(usual("alarm")[0]).text()
     first = alarm[: alarm.index("Who was compared")]
     assert (
         "The arms do not have the planned sizes" in first and "Nothing below is a result" in first
@@ -198,19 +211,19 @@ def test_what_must_be_known_stands_first(page_of):
     tail = Page(page_of(a_log(seed=3), **ASKED["a tail"])[0]).text()
     if "do not read" in tail.lower():
         assert "Do not read" in tail[: tail.index("Who was compared")]
-    capped = Page(page_of(a_log(), **ASKED["capped"])[0]).text()
+    capped = Page(usual("capped")[0]).text()
     assert "Cut at 20 (as given)" in capped[: capped.index("Who was compared")]
 
 
-def test_a_page_says_of_what_it_was_made(page_of, tmp_path):
+def test_a_page_says_of_what_it_was_made(page_of, folder):
     html, _ = page_of(a_log(), **ASKED["guarded"])
     text = Page(html).text()
-    assert report.files.checksum(tmp_path / "log.csv") in text
+    assert report.files.checksum(folder / "log.csv") in text
     assert f"segment-aware-ab-testing {metadata.version('segment-aware-ab-testing')}" in text
     call = "python -m tools.analyse log.csv --outcome spend"
     assert call in text or "tools.analyse log.csv" in text
     assert "--guardrail seconds:0.1:lower" in text and "--worth 0.5" in text
-    assert str(tmp_path) not in html
+    assert str(folder) not in html
 
 
 ODD = "<img src=x onerror=alert(1)>&\"'$x$`*_["
@@ -251,8 +264,8 @@ def test_of_many_rows_the_decided_ones_and_the_largest_are_shown(page_of):
     assert shown["segment"].tolist() == positions
 
 
-def test_the_picture_is_the_same_twice_and_holds_no_fonts(page_of):
-    first, _ = page_of(a_log(), **ASKED["gain"])
+def test_the_picture_is_the_same_twice_and_holds_no_fonts(page_of, usual):
+    first, _ = usual("gain")
     second, _ = page_of(a_log(), **ASKED["gain"])
     assert first == second
     data = re.search(r"base64,([A-Za-z0-9+/=]+)", first)[1]
@@ -269,8 +282,8 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("asked", CHANGES)
-def test_what_would_change_the_decision(page_of, asked):
-    text = Page(page_of(a_log(), **ASKED[asked])[0]).text()
+def test_what_would_change_the_decision(usual, asked):
+    text = Page(usual(asked)[0]).text()
     last = text[text.index("What would change the decision") :]
     assert CHANGES[asked].lower() in last.lower() and "promise nothing" in last
 

@@ -533,7 +533,11 @@ BAD_COMMANDS = {
         "give the smallest lift",
     ),
     "one segment can be tested": (["--log", "one.csv", *GOOD[2:]], "1 segment of 2", "--segment"),
-    "none can be tested": (["--log", "none.csv", *GOOD[2:]], "0 segments of 2", "--segment"),
+    "none can be tested": (
+        ["--log", "none.csv", *GOOD[2:]],
+        "y cannot be tested",
+        "Choose another",
+    ),
     "too many segments": (
         [*LOG, "--segment", "number", "--outcome", "y"],
         "column number",
