@@ -29,8 +29,10 @@ def many_arms():
     return a_log(3_000).assign(group=np.random.default_rng(4).choice(arms, 3_000))
 
 
+OPEN = guarded("seconds:0.5:lower", "views:0.2", "spend:0.1", "tail:5")
 GUARDS = guarded("seconds:0.1:lower", "views:0.1", "bought:0.01")
 KINDS |= {
+    "guarded and open": (a_log(700), {"outcome": "bought", "worth": 0.1, "guardrail": OPEN}),
     "odd names": (a_log(odd=ODD), {"outcome": "spend", "worth": 0.5, "guardrail": GUARDS}),
     "sixty segments": (many_segments(), {"outcome": "spend", "worth": 0.5, "guardrail": GUARDS}),
     "nine arms": (many_arms(), {"outcome": "spend", "worth": 0.5, "guardrail": GUARDS[:1]}),

@@ -173,7 +173,7 @@ def guard_says_what_it_found(html, result):
     page = Page(html)
     cells = page.of("td", "th")
     for row in result.table.itertuples():
-        assert row.decision in cells
+        assert report.in_short(row.decision) in cells
         assert f"{row.n_control:,} + {row.n_treatment:,}" in cells
     whole = result.table["decision"].iloc[0]
     strong = [text for text in page.of("strong") if text.lower().startswith(whole)]
@@ -316,6 +316,20 @@ def test_arms_keep_their_letters(page_of):
     text = Page(page_of(log, outcome="spend", worth=0.5)[0]).text()
     last = text[text.index("What would change") :]
     assert re.search(r"\ba: ", last) and re.search(r"\bA: ", last)
+
+
+def test_a_decision_in_short_keeps_who_is_open():
+    long = (
+        "collect more: the outcome is open; guardrail a may be worse than its margin (the 8 users"
+    )
+    long += (
+        " for 80 % power are there); guardrail b (x) may be worse than its margin (80 % power: 9)"
+    )
+    assert report.in_short(long) == (
+        "collect more: the outcome is open; guardrail a open; guardrail b (x) open"
+    )
+    for decision in ("ship", "hold: clear loss; guardrail a worse than its margin"):
+        assert report.in_short(decision) == decision
 
 
 @pytest.mark.filterwarnings("error")

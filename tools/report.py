@@ -6,6 +6,7 @@ shown as it stands.
 
 import base64
 import math
+import re
 import shlex
 import warnings
 from collections.abc import Iterable
@@ -262,9 +263,13 @@ def chosen(result: decided.Result) -> pd.DataFrame:
     rank = pd.DataFrame({"below": table["segment"] != decisions.EVERYONE})
     rank["kind"] = table["decision"].str.split(":").str[0].map(first).fillna(len(first))
     rank["size"] = -(table["n_control"] + table["n_treatment"])
-    more = max(0, table["arm"].nunique() - MOST_ARMS)  # their names need room as well
+    arms = table["arm"].nunique()  # they and guardrails need room as well
+    more = max(0, arms - MOST_ARMS) + min(MOST_GUARDS, arms * len(result.guardrails))
     order = rank.reset_index(drop=True).sort_values(list(rank)).index[: MOST_ROWS - more]
-    texts = table["decision"].iloc[order].str.len() / 26, table.index[order].str.len() / 14
+    texts = (
+        table["decision"].map(in_short).iloc[order].str.len() / 26,
+        table.index[order].str.len() / 14,
+    )
     lines = np.ceil(np.maximum.reduce([*map(np.asarray, texts)])).cumsum()
     return table.iloc[sorted(order[: max(2, int((lines <= MOST_LINES - 2 * more).sum()))])]
 
@@ -326,7 +331,7 @@ def found(result: decided.Result) -> str:
                 ("number", "" if blank else words.number(lift, digits, True)),
                 ("number", ends),
                 ("number", "" if blank else words.p_value(row.p_value)[2:].removeprefix("= ")),
-                ("text", row.decision),
+                ("text", in_short(row.decision)),
                 ("", "" if math.isnan(row.users_needed) else _many(row.users_needed)),
             ]
         )
@@ -338,6 +343,11 @@ def found(result: decided.Result) -> str:
         caption += f"largest of them; all {len(result.table)} stand in decisions.csv."
     heads = ["who", "users", "means", "lift", "interval", "p", "decision", "users needed"]
     return _table(caption, heads, rows)
+
+
+def in_short(decision: str) -> str:
+    """A decision for the table: what guardrails need stands in their rows, and in decisions.csv."""
+    return re.sub(r" may be worse than its margin \(.*?\)(?=; guardrail |$)", " open", decision)
 
 
 def _many(users: float) -> str:
