@@ -35,9 +35,21 @@ TESTS = {
 }
 GUARDED = {  # what would change a decision that guardrails alone give
     words.HOLD: "a guardrail decides: only other users, or a margin chosen before them, change it.",
-    words.COLLECT: "a guardrail decides: its row says how many users it needs.",
+    words.COLLECT: "a guardrail decides. Where the users that its row asks for are there, it lies "
+    "near its margin: only more users tell, or somebody who may give the margin up.",
     words.DO_NOT_READ: "a guardrail cannot be read: its row says why.",
 }
+HELD = {  # what the decisions to hold say
+    f"{words.HOLD}: {words.LOSS}": "The whole interval is on the wrong side of zero.",
+    f"{words.HOLD}: gain too small": "All of the interval is a gain, and too small a one.",
+    f"{words.HOLD}: {words.TOO_SMALL}": "Nothing in the interval is a gain worth having.",
+    f"{words.HOLD}: worse than the margin": "All of the interval is worse than the margin.",
+}
+CHOSEN = (
+    "All this holds for what was chosen beforehand. Another outcome, segment, cap, margin or "
+    "guardrail, chosen after the numbers were seen, looks the same on paper and promises nothing; "
+    "nor does looking again and again while users come in."
+)
 STYLE = """
 @page { size: A4; margin: 14mm 15mm; }
 * { box-sizing: border-box; }
@@ -113,7 +125,7 @@ def question(result: decided.Result) -> str:
     who = arms[0] if len(arms) == 1 else f"{', '.join(arms[:-1])} or {arms[-1]}"
     if len(arms) > MOST_ARMS:
         who = f"one of {len(arms)} arms"
-    what = shown(goal.outcome, 60) + (f" per {shown(goal.per, 60)}" if goal.per else "")
+    what = f'"{shown(goal.outcome, 60)}"' + (f' per "{shown(goal.per, 60)}"' if goal.per else "")
     control = shown(result.design.control, 40)
     if goal.margin is not None:
         return f"Is {what} with {who} no worse than with {control}?"
@@ -136,12 +148,6 @@ def first_lines(result: decided.Result) -> str:
         said.append(
             f"<strong>Do not read</strong> {escape(whose)}: the table says why, in the column "
             "decision."
-        )
-    few = table["users_needed"] > table["n_control"] + table["n_treatment"]
-    open_rows = (table["decision"].map(decisions.by_goal) == words.COLLECT) & few
-    if open_rows.any():
-        said.append(
-            f"<strong>Too few users</strong> to tell: {escape(_some(table.index[open_rows]))}."
         )
     said += [escape(note) for note in result.notes[1:]]
     if not said:
@@ -166,21 +172,32 @@ def sentences(result: decided.Result) -> list[str]:
         return [_counted(everyone.set_axis(everyone["arm"]), "All users"), *_segments(result)]
     said = []
     for row in everyone.itertuples():
-        label = f"<strong>{escape(_capital(row.decision))}.</strong>"
-        what = (
-            f"For all users, {escape(shown(row.arm))} minus {escape(shown(result.design.control))}"
-        )
+        label = f"<strong>{escape(_capital(headline(row.decision)))}.</strong>"
+        arms = f"{escape(shown(row.arm))} minus {escape(shown(result.design.control))}"
         lift, low, high = (scale * x for x in (row.lift, row.ci_low, row.ci_high))
         if math.isnan(low):
-            said.append(f"{label} {what} cannot be computed.")
+            said.append(f"{label} For all users, {arms} cannot be computed.")
             continue
         digits = words.digits_apart((lift, low, high), (0.0, limit), at_least)
-        seen = f"{what} is {words.number(lift, digits, True)} {escape(unit)}"
+        seen = f"For all users, {arms} is {words.number(lift, digits, True)} {escape(unit)}"
         if not _unread(row.decision):
             percent = f"{100 * (1 - row.level):.4g}"
-            seen += f" ({percent} % interval {words.interval(low, high, digits)})"
-        said.append(f"{label} {seen}. {escape(meaning(row.decision, result.goal))}")
+            seen += f" ({percent} % interval {words.interval(low, high, digits)}"
+            seen += f"; {relative})" if (relative := in_per_cent(row)) else ")"
+        said.append(f"{label} {seen}. {escape(meaning(row, result.goal))}")
     return [*said, *_segments(result)]
+
+
+def headline(decision: str) -> str:
+    """A decision without the count that explains it, which follows."""
+    return re.split(r",? ?(?:without effect|new coins|an arm has) ", decision)[0].rstrip(":")
+
+
+def in_per_cent(row: Any) -> str:
+    """The lift against the control mean, or "" where that is nothing."""
+    if not (math.isfinite(row.relative_lift) and abs(row.relative_lift) < 10):
+        return ""
+    return f"{words.percent(row.relative_lift, sign=True)} of control's mean"
 
 
 def _segments(result: decided.Result) -> list[str]:
@@ -197,7 +214,8 @@ def _counted(table: pd.DataFrame, who: str) -> str:
     for kind in kinds.drop_duplicates():
         names = [shown(name, 40) for name in table.index[kinds == kind]]
         whose = ", ".join(names) if len(names) < 5 else f"{len(names)} of {len(table)}"
-        said.append(f"{kind}: {whose}")
+        open_too = " (too few users to tell)" if kind == words.COLLECT else ""
+        said.append(f"{kind}{open_too}: {whose}")
     return f"{who}. {escape(_capital('; '.join(said)))}."
 
 
@@ -210,27 +228,31 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def meaning(decision: str, goal: Goal) -> str:
-    """What a decision says, in a sentence."""
-    gain, better = ("fall", "below") if goal.lower_is_better else ("gain", "above")
-    kinds = {
-        f"{words.HOLD}: {words.LOSS}": "The whole interval is on the wrong side of zero.",
-        f"{words.HOLD}: gain too small": f"All of the interval is a {gain}, and too small a one.",
-        f"{words.HOLD}: {words.TOO_SMALL}": f"Nothing in the interval is a {gain} worth having.",
-        f"{words.HOLD}: worse than the margin": "All of the interval is worse than the margin.",
-        words.SHIP: f"The whole interval is {better} zero, and reaches what is worth having.",
-        words.COLLECT: "The interval lies on both sides of what decides: this log cannot tell.",
-    }
-    own = decisions.by_goal(decision)
-    if own in kinds:
-        return kinds[own]
-    if decision.startswith(words.NOT_WORSE):
+def meaning(row: Any, goal: Goal) -> str:
+    """What a decision says, in a sentence or two."""
+    own = decisions.by_goal(row.decision)
+    if not own:
+        return "A guardrail decides: see its row."
+    if own == words.SHIP:
+        near = -row.ci_high if goal.lower_is_better else row.ci_low
+        sure = near >= decided.edge(goal) * (-1 if goal.lower_is_better else 1)
+        gain = "fall" if goal.lower_is_better else "gain"
+        return (
+            f"A {gain}, and one worth having: so is every value of the interval."
+            if sure
+            else f"A {gain} is clear; whether it is worth having is still open."
+        )
+    if own.startswith(words.NOT_WORSE):
         return "The whole interval is better than the largest loss that would be accepted."
-    if decision.startswith(words.CHECK):
+    if own.startswith(words.CHECK):
         return "Find out why the arms have these sizes, before anything is read."
-    if own:
-        return "On this log the method does not keep its promise, so there is no answer yet."
-    return "A guardrail decides: see its row."
+    if own.startswith(words.DO_NOT_READ):
+        why = own.removeprefix(headline(own)).lstrip(",: ")
+        return f"There is no answer yet{f': {why}' if why else ''}."
+    if own == words.COLLECT:
+        what = "zero and lifts worth having" if goal.margin is None else "both sides of the margin"
+        return f"The interval holds {what}: this log cannot tell."
+    return f"Do not ship. {HELD[own]}"
 
 
 def who(result: decided.Result) -> str:
@@ -240,14 +262,13 @@ def who(result: decided.Result) -> str:
     share = result.design.control_share
     rows = [[("text", shown(result.design.control)), ("", f"{control.n_control:,.0f}"), ("", "")]]
     for row in everyone.itertuples():
-        p = words.p_value(row.ratio_p).removeprefix("p = ").removeprefix("p ")
+        fits = "as planned" if row.ratio_p >= decisions.RATIO_ALARM else "ALARM"
+        p = f"{fits} ({words.p_value(row.ratio_p)})"
         rows.append([("text", shown(row.arm)), ("", f"{row.n_treatment:,.0f}"), ("number", p)])
-    table = _table(
-        f"Users in each arm. Planned: {words.percent(share)} of control and one other arm together "
-        "for control; below p = 0.001 the ratio raises an alarm.",
-        ["arm", "users", "ratio check, p"],
-        rows,
-    )
+    plan = f"control is {words.percent(share)} of it and any other arm"
+    plan = "as many users in control as in each other arm" if share == 0.5 else plan
+    said = f"Users in each arm. The plan: {plan}. An alarm is a p below 0.001."
+    table = _table(said, ["arm", "users", "sizes"], rows)
     segments = result.table["segment"].nunique() - 1
     if not result.design.segment:
         return table
@@ -291,11 +312,15 @@ def picture(result: decided.Result) -> str:
     limit = "margin" if result.goal.margin is not None else "worth having"
     marks = {"zero": 0.0, limit: scale * decided.edge(result.goal)}
     title = f"{clear.sum()} of {len(rows)} intervals leave out zero"
+    if result.goal.margin is not None:
+        worst = -rows["high"] if result.goal.lower_is_better else rows["low"]
+        kept = (worst > -scale * result.goal.margin) & ~unread.to_numpy()
+        title = f"{kept.sum()} of {len(rows)} intervals keep the margin"
     if unread.all():
         title = "Differences, without intervals"
-    across = f"treatment minus control, {unit}"
-    if len(across) > 60:
-        across = "treatment minus control, units of the outcome"
+    arms = table["arm"].unique()
+    who = shown(arms[0], 20) if len(arms) == 1 else "arm"
+    across = f"{who} minus {shown(result.design.control, 20)}, {shown(unit, 24)}"
     with (
         warnings.catch_warnings(),
         mpl.rc_context(plots.STYLED | {"svg.hashsalt": "report", "svg.fonttype": "path"}),
@@ -321,8 +346,8 @@ def found(result: decided.Result) -> str:
         means = [words.number(scale * x, at_least) for x in (row.mean_control, row.mean_treatment)]
         blank = math.isnan(low)
         ends = "" if blank else words.interval(low, high, digits)
-        if _unread(row.decision):
-            ends = "not read"
+        unread = _unread(row.decision)
+        ends = "not read" if unread else ends
         rows.append(
             [
                 ("text", str(name)),
@@ -330,14 +355,15 @@ def found(result: decided.Result) -> str:
                 ("number", "" if blank else ", ".join(means)),
                 ("number", "" if blank else words.number(lift, digits, True)),
                 ("number", ends),
-                ("number", "" if blank else words.p_value(row.p_value)[2:].removeprefix("= ")),
+                ("number", "" if blank or unread else words.p_value(row.p_value)[2:].lstrip("= ")),
                 ("text", in_short(row.decision)),
-                ("", "" if math.isnan(row.users_needed) else _many(row.users_needed)),
+                ("", _many(row.users_needed) if row.decision.startswith(words.COLLECT) else ""),
             ]
         )
     shares = "per cent and percentage points" if result.rate else unit
-    caption = f"Users and means: control, then the arm; means and lifts in {shares}."
-    caption += f" {decided.limit_line(result)} Users needed: in both arms, for 80 % power at that."
+    caption = f"Users and means: control, then the arm; means and lifts in {shares}, rounded."
+    caption += f" {decided.limit_line(result)} The interval decides, not p. Users needed: control "
+    caption += "and arm together, of this row alone, for 80 % power at that."
     if len(result.table) > len(table):
         caption += f" Shown are {len(table)}, those to ship first, then other decisions, the "
         caption += f"largest of them; all {len(result.table)} stand in decisions.csv."
@@ -404,8 +430,8 @@ def promise(result: decided.Result) -> str:
     first, parts = table[everyone].iloc[0], table[~everyone]
     said = [f"Test: {TESTS[result.kind]}. "]
     said.append(
-        f"Intervals of all users hold the true difference in {100 * (1 - first.level):.4g} of 100 "
-        "experiments"
+        "Intervals of all users should hold the true difference in "
+        f"{100 * (1 - first.level):.4g} of 100 experiments"
     )
     if len(parts):
         said.append(
@@ -434,7 +460,7 @@ def promise(result: decided.Result) -> str:
             f"; those of the segments in {words.percent(alarms.min())} to "
             f"{words.percent(alarms.max())} (promised {words.percent(parts.iloc[0].level)} each)"
         )
-    return f"<p>{escape(''.join(said))}.</p>"
+    return f"<p>{escape(''.join(said))}.</p><p>{CHOSEN}</p>"
 
 
 def change(result: decided.Result) -> str:
@@ -448,11 +474,6 @@ def change(result: decided.Result) -> str:
     for row in everyone.itertuples():
         text = _changed(row, result, scale, unit)
         said.append(f"{shown(row.arm)}: {text}" if len(everyone) > 1 else _capital(text))
-    said.append(
-        "Another outcome, segment, cap, margin or guardrail, chosen after these numbers were seen, "
-        "would look the same on paper and promise nothing. So would looking again and again while "
-        "users come in."
-    )
     return "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in said) + "</ul>"
 
 
@@ -477,23 +498,27 @@ def _changed(row: Any, result: decided.Result, scale: float, unit: str) -> str:
         worst = words.number(scale * -low, digits)
         if own.startswith(words.NOT_WORSE):
             held = (
-                f"no margin below {worst} {unit} would have been kept"
+                f"if less than {worst} {unit} were accepted, it would no longer be not worse"
                 if low < 0
-                else ("no margin, however small, would have been broken")
+                else ("nothing: no loss is in the interval")
             )
             return f"{held}."
         if own == words.COLLECT:
             return (
                 f"a margin above {worst} {unit} would be kept by these users; {_users(row, users)}."
             )
-        return "only another margin, or other users."
+        return "nothing in these data: all of the interval is worse than the margin."
     best = words.number(scale * high, digits)
     if own == words.SHIP:
-        return f"if only more than {best} {unit} were worth having, it would be hold."
+        near = words.number(scale * low, digits)
+        return (
+            f"up to {near} {unit} the whole interval would be worth having; if only more than "
+            f"{best} were, nothing in it would be, and it would be hold."
+        )
     if own == words.COLLECT:
         return f"{_users(row, users)}; if only more than {best} {unit} were worth having: hold."
     if high <= 0:
-        return "only other users: nothing in the interval is a gain."
+        return "nothing in these data: no gain is in the interval."
     return f"if less than {best} {unit} were worth having, it would no longer be hold."
 
 
@@ -501,7 +526,10 @@ def _users(row: Any, users: float) -> str:
     needed = _many(row.users_needed)
     if row.users_needed <= users:
         return f"the {needed} users for 80 % power are there, and the difference is near the border"
-    return f"with {needed} users in all (here: {users:,.0f}) the power would be 80 %"
+    return (
+        f"with {needed} users in all (here: {users:,.0f}) the power would be 80 %. Fix that number "
+        "now, and look once, when it is reached"
+    )
 
 
 def source(result: decided.Result, log: Path, asked: dict[str, Any]) -> str:
