@@ -34,7 +34,8 @@ def doubts(
     Either new coins lead it, or one of its ends, or any of them together, to the wrong side of zero
     clearly more than twice as often as promised, or cannot be tested in most runs; or, where it
     leaves out zero, they make one of the readable segments look as clear in more than `total` of
-    the runs, what is promised for all together (Westfall and Young 1993).
+    the runs, beyond what counting so few explains; `total` is promised for all together (Westfall
+    and Young 1993).
     All this supposes a treatment that does nothing to anybody; one that changes the shape of the
     outcome, and not its mean, can still mislead small arms.
     """
@@ -49,9 +50,10 @@ def doubts(
     for place, p in enumerate(p_value):
         if found[place] == "" and p < level:
             smallest = readable[luck.iloc[:, place].notna()].min(axis=1)
-            share = (1 + (smallest <= p).sum()) / (1 + len(smallest))
-            if share > total:
-                found[place] = f"new coins show as much in {words.percent(share)} of experiments"
+            as_clear = int((smallest <= p).sum())
+            if stats.binom.sf(as_clear - 1, len(smallest), total) < 0.2:
+                share = words.percent(as_clear / len(smallest))
+                found[place] = f"new coins show as much in {share} of experiments"
     return found
 
 

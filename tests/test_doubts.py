@@ -177,3 +177,13 @@ def test_an_effect_is_still_seen():
         table = heterogeneity.decide(log, "s", "y", worth=0.1, seed=seed)
         shipped += list(table["decision"] == words.SHIP)
     assert share(shipped) > 0.95
+
+
+@pytest.mark.parametrize("runs", [100, 1_000])
+def test_few_coins_are_no_reason_to_doubt_what_is_clear(runs):
+    """Of a hundred coins, none or one may be as clear; six in a hundred are too many of one."""
+    luck = pd.DataFrame({0: np.linspace(0.5 / runs, 1 - 0.5 / runs, runs)})
+    for total in (0.05, 0.0125, 0.001):
+        assert doubts.doubts(luck, pd.Series([1e-9]), total, total) == [""]
+    assert doubts.doubts(luck, pd.Series([0.049]), 0.05, 0.05) == [""]
+    assert doubts.doubts(0.7 * luck, pd.Series([0.049]), 0.05, 0.05)[0] != "" or runs == 100

@@ -26,7 +26,8 @@ What is good enough:
   --no-worse-than D    instead: the largest loss that you would accept
   --guardrail COLUMN:D a second outcome that must not be worse than D; may be given several times;
                        COLUMN:D:lower where less of it is better
-  --confidence C       of all intervals together, all users or segments (default: 0.95)
+  --confidence C       of all intervals together, all users or segments, for each outcome
+                       (default: 0.95)
 
   --seed S             seed of the coins that test the intervals (default: 42)
   --out DIR            folder for the results (default: one in runs/, named after log and outcome)

@@ -363,7 +363,7 @@ def found(result: decided.Result) -> str:
     shares = "per cent and percentage points" if result.rate else unit
     caption = f"Users and means: control, then the arm; means and lifts in {shares}, rounded."
     caption += f" {decided.limit_line(result)} The interval decides, not p. Users needed: control "
-    caption += "and arm together, of this row alone, for 80 % power at that."
+    caption += "and arm together, of this row alone, for 80 % power at that, if spreads stay."
     if len(result.table) > len(table):
         caption += f" Shown are {len(table)}, those to ship first, then other decisions, the "
         caption += f"largest of them; all {len(result.table)} stand in decisions.csv."
@@ -416,7 +416,8 @@ def guarded(result: decided.Result) -> str:
         "users needed",
     ]
     caption = "What must not get worse, for all users, in the unit of each column. "
-    caption += f"All of them must hold before anything ships.{left}"
+    caption += "All of them must hold before anything ships; each is read at the level of its "
+    caption += f"row, not corrected for their number.{left}"
     return _table(caption, heads, rows)
 
 
@@ -430,7 +431,7 @@ def promise(result: decided.Result) -> str:
     first, parts = table[everyone].iloc[0], table[~everyone]
     said = [f"Test: {TESTS[result.kind]}. "]
     said.append(
-        "Intervals of all users should hold the true difference in "
+        "Intervals of all users are built to hold the true difference in "
         f"{100 * (1 - first.level):.4g} of 100 experiments"
     )
     if len(parts):
@@ -439,8 +440,12 @@ def promise(result: decided.Result) -> str:
             f"all segments together in {100 * result.design.confidence:.4g} of 100 (Bonferroni)"
         )
     said.append(". p is not corrected. ")
-    runs, most = coins.runs_for(result.users, result.kind == "adjusted")
-    on = f"a random {most:,} of these users" if result.users > most else "these very users"
+    pairs = table[everyone]["n_control"] + table[everyone]["n_treatment"]
+    runs, most = coins.runs_for(int(pairs.max()), result.kind == "adjusted")
+    on = "these very users"
+    if pairs.max() > most:
+        each = most // max(1, table["segment"].nunique() - 1)
+        on = f"a random {most:,} of these users (of a segment, {each:,} at most)"
     said.append(
         f"Tested on {on}: {runs:,} times each kept the outcome and a new coin gave the arm, so "
         "that whatever differed was luck. "
@@ -460,6 +465,7 @@ def promise(result: decided.Result) -> str:
             f"; those of the segments in {words.percent(alarms.min())} to "
             f"{words.percent(alarms.max())} (promised {words.percent(parts.iloc[0].level)} each)"
         )
+    said.append(". A row is read unless this is clearly more than twice the promise")
     return f"<p>{escape(''.join(said))}.</p><p>{CHOSEN}</p>"
 
 
