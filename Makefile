@@ -111,7 +111,8 @@ book: whole .venv  ## the course as pages, in book/_build: SOLUTIONS=0 for a cla
 book-test: book  ## read those pages in Chromium: accessibility, phones, the keyboard, no internet
 	$(ADD) -r $(AUDIT)
 	@rm -rf .venv/uv-cache
-	$(BIN)/python -m pytest -o addopts="-n 2 -q -rfEs" tests/audit_book.py tests/audit_report.py
+	$(BIN)/python -m pytest -o addopts="-n 2 -q -rfEs" tests/audit_book.py
+	$(BIN)/python -m pytest -o addopts="-n 2 -q -rfEs" tests/audit_report.py
 
 clean:  ## remove the environment and the re-runs; your own copy in my/ stays
 	rm -rf .venv runs

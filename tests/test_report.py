@@ -326,9 +326,7 @@ def test_a_decision_in_short_keeps_who_is_open():
     long += (
         " for 80 % power are there); guardrail b (x) may be worse than its margin (80 % power: 9)"
     )
-    assert report.in_short(long) == (
-        "collect more: the outcome is open; guardrail a open; guardrail b (x) open"
-    )
+    assert report.in_short(long) == ("collect more: the outcome is open; guardrails a, b (x) open")
     for decision in ("ship", "hold: clear loss; guardrail a worse than its margin"):
         assert report.in_short(decision) == decision
 

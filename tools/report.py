@@ -288,7 +288,7 @@ def chosen(result: decided.Result) -> pd.DataFrame:
     more = max(0, arms - MOST_ARMS) + min(MOST_GUARDS, arms * len(result.guardrails))
     order = rank.reset_index(drop=True).sort_values(list(rank)).index[: MOST_ROWS - more]
     texts = (
-        table["decision"].map(in_short).iloc[order].str.len() / 26,
+        table["decision"].map(in_short).iloc[order].str.len() / 20,
         table.index[order].str.len() / 14,
     )
     lines = np.ceil(np.maximum.reduce([*map(np.asarray, texts)])).cumsum()
@@ -373,7 +373,14 @@ def found(result: decided.Result) -> str:
 
 def in_short(decision: str) -> str:
     """A decision for the table: what guardrails need stands in their rows, and in decisions.csv."""
-    return re.sub(r" may be worse than its margin \(.*?\)(?=; guardrail |$)", " open", decision)
+    still = re.compile(
+        r"guardrail (.+?) may be worse than its margin \(.*?\)(?:; (?=guardrail )|$)"
+    )
+    names = still.findall(decision)
+    if not names:
+        return decision
+    first = decision[: decision.index(f"guardrail {names[0]} may be worse")]
+    return f"{first}guardrail{'s' if len(names) > 1 else ''} {', '.join(names)} open"
 
 
 def _many(users: float) -> str:
