@@ -187,3 +187,16 @@ def test_few_coins_are_no_reason_to_doubt_what_is_clear(runs):
         assert doubts.doubts(luck, pd.Series([1e-9]), total, total) == [""]
     assert doubts.doubts(luck, pd.Series([0.049]), 0.05, 0.05) == [""]
     assert doubts.doubts(0.7 * luck, pd.Series([0.049]), 0.05, 0.05)[0] != "" or runs == 100
+
+
+def test_an_end_that_errs_too_often_is_doubted_where_both_together_are_not():
+    """Eight and a half in a hundred, all of them below zero: the promise of one end is 2.5."""
+    p = np.linspace(0.0005, 0.9995, 1_000)
+    luck = pd.DataFrame({0: np.where(p < 0.085, 0.01, 0.5)})
+    below = pd.DataFrame({0: [True] * 1_000})
+    both = pd.DataFrame({0: np.arange(1_000) % 2 == 0})
+    calm = pd.Series([0.5])
+    assert doubts.doubts(luck, calm, 0.05) == [""] == doubts.doubts(luck, calm, 0.05, worse=both)
+    for worse, where in ((below, "below"), (~below, "above")):
+        said = f"without effect 8.5 % of new coins put it {where} zero, promised 2.5 %"
+        assert doubts.doubts(luck, calm, 0.05, worse=worse) == [said]

@@ -10,6 +10,7 @@ from functools import cache
 from html.parser import HTMLParser
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -338,3 +339,19 @@ def test_letters_that_the_font_lacks_are_no_reason_to_warn(page_of):
 
 def test_the_folder_of_the_course_is_not_named():
     assert str(Path(report.__file__).parents[1]) not in report.STYLE
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_a_gain_is_told_apart_from_one_that_is_surely_worth_having(lower):
+    goal = analyse.Goal("y", worth=1.0, lower_is_better=lower)
+    for near, said in ((1.2, "so is every value of the interval"), (0.2, "is still open")):
+        ends = (-9.0, -near) if lower else (near, 9.0)
+        row = SimpleNamespace(decision=words.SHIP, ci_low=ends[0], ci_high=ends[1])
+        assert report.meaning(row, goal).endswith(f"{said}.")
+
+
+def test_the_picture_of_a_margin_counts_those_that_keep_it(usual):
+    for asked in ("a margin", "a margin, less is better"):
+        html, result = usual(asked)
+        kept = result.table["decision"].str.startswith(words.NOT_WORSE).sum()
+        assert f"{kept} of {len(result.table)} intervals keep the margin" in html
