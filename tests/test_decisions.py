@@ -319,3 +319,21 @@ def test_an_arm_that_a_segment_lacks_leaves_a_blank_row():
     assert math.isnan(rows.loc[("s1", "b"), "lift"]) and rows.loc[("s1", "b"), "n_treatment"] == 0
     assert rows.loc["s2", "lift"].isna().all() and table.attrs["testable"] == 2
     assert len(table) == 8
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_a_margin_is_claimed_against_its_own_edge(lower):
+    """At a lift of three errors beyond the edge, on the good side, p is that of three errors."""
+    goal = Goal("y", margin=2.0, lower_is_better=lower)
+    lift = 2.0 - 3 * 0.5 if lower else -2.0 + 3 * 0.5
+    table = pd.DataFrame({"t": [lift / 0.5], "se": [0.5], "df": [math.inf], "p_value": [0.3]})
+    found = decisions._p_of_claim(table, goal)
+    assert found.tolist() == pytest.approx([2 * stats.norm.sf(3)])
+
+
+def test_the_sample_of_a_large_log_is_not_its_beginning(monkeypatch):
+    monkeypatch.setattr(coins, "MOST", 300)
+    log = a_log(np.random.default_rng(8), 2_000)
+    log.loc[:999, "spend"] = 7.0  # of the first users alone nothing could be tested
+    luck = coins.new_coins(log, "place", "spend", seed=1, runs=20)
+    assert luck.everyone.notna().all(axis=None) and luck.p_value.notna().all(axis=None)

@@ -146,6 +146,8 @@ def test_no_value_is_guessed(tmp_path, fault, monkeypatch):
     path = save(SILENT[fault](a_table()), tmp_path, "csv")
     for read in (large.read_large, data.read_log):
         guard_message(lambda r=read: r(path, ROLES["rows"], "control", 5), "column spend")
+    by_user = data.Roles("spend", "place", user="user")  # a sum would pass over what is none
+    guard_message(lambda: large.read_large(path, by_user, "control", 5), "column spend")
 
 
 def test_tabs_around_ids_are_no_part_of_them(tmp_path):
