@@ -1,4 +1,4 @@
-"""Make the two simulated files of the course: python data/make_data.py
+"""Make the simulated files of the course: python data/make_data.py
 
 The numbers come from NumPy's legacy stream, which is frozen (NEP 19), and only uniform and normal
 draws, gamma and Poisson variates and shuffles are used: the files come out byte for byte the same
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from helpers import shop
 
 HERE = Path(__file__).parent
 SEED = 42
@@ -100,6 +102,7 @@ def to_csv_bytes(table: pd.DataFrame) -> bytes:
 
 
 if __name__ == "__main__":
-    for name, table in (("customers.csv", make_customers()), ("ab_test_data.csv", make_log())):
+    made = {"customers.csv": make_customers(), "ab_test_data.csv": make_log()}
+    for name, table in (made | {"shop_customers.csv": shop.customers(SEED)}).items():
         (HERE / name).write_bytes(to_csv_bytes(table))
         print(f"data/{name}: {len(table):,} rows")

@@ -58,6 +58,27 @@ def compare_adjusted(
     return described(control, treatment, found)
 
 
+def known_columns(baseline: pd.Series, strata: pd.Series | None = None) -> np.ndarray:
+    """What to adjust by: all strata but one, as columns of 0 and 1, and a baseline that says more.
+
+    baseline, strata: of n customers. Returns n x k floats; k is 0 where nothing varies. Strata of
+    fewer than four customers are taken together, or with the first, so that nobody decides one
+    alone.
+    """
+    before = baseline.to_numpy(dtype=float)
+    codes = np.zeros(len(before), dtype=int)
+    if strata is not None:
+        codes = pd.factorize(strata, sort=True)[0]
+        few = np.bincount(codes)[codes] < 4
+        codes[few] = -1 if few.sum() >= 4 else codes[~few].min(initial=0)
+        codes = pd.factorize(codes, sort=True)[0]
+    columns = np.eye(codes.max(initial=0) + 1)[codes][:, 1:]
+    inside = before - np.bincount(codes, before)[codes] / np.bincount(codes)[codes]
+    if np.square(inside).sum() > 1e-12 * np.square(before - before.mean()).sum():
+        columns = np.column_stack([columns, before])
+    return columns
+
+
 def adjust_many(
     outcome: ArrayLike, treated: ArrayLike, baseline: ArrayLike, confidence: float = 0.95
 ) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from helpers import Pair, check_seed, check_share
-from helpers.adjustment import adjust_many
+from helpers.adjustment import adjust_many, known_columns
+from helpers.assignment import draw
 
 AT_ONCE = 2_000_000  # coins that are held at once
 IN_ALL = 20_000_000  # coins that are flipped: fewer runs for a larger log
@@ -50,6 +51,7 @@ def new_coins(
     runs: int | None = None,
     bottom: str = "",
     before: str = "",
+    stratum: str = "",
 ) -> Luck:
     """Tests of experiments in which every user keeps the outcome, and a new coin gives the arm.
 
@@ -60,6 +62,8 @@ def new_coins(
     The tests are those of `heterogeneity.compare_segments` and `heterogeneity.pool_segments`; with
     bottom, a column to divide by, those of `metrics.compare_ratios`, and with before, a column
     known before treatment, those of `adjustment.compare_adjusted` (pooled and q are then empty).
+    stratum, with before: a column inside whose values arms keep their sizes, up to rounding; it is
+    adjusted by as well.
     Source: Fisher's randomisation test (1935).
     Raises InputError for a control_share outside 0 to 1, or a seed that is none.
     """
@@ -70,6 +74,8 @@ def new_coins(
     runs = runs or usual
     codes, order = pd.factorize(log[segment], sort=True)
     values = log[[outcome, *filter(None, (bottom, before))]].to_numpy(dtype=float)
+    if stratum:
+        values = np.column_stack([values, pd.factorize(log[stratum], sort=True)[0]])
     kind = _kind(values, bottom, before)
     flip = partial(_flipped, kind=kind, share=control_share, rng=rng, runs=runs)
     if len(log) > most:
@@ -274,12 +280,20 @@ def _p_of_ratios(sums: list[np.ndarray]) -> np.ndarray:
 def _flip_adjusted(
     codes: np.ndarray, values: np.ndarray, share: float, rng: np.random.Generator, runs: int
 ) -> Pair:
-    """Signed p-values of regressions on new coins and what was known before; values: y and that."""
-    heads = rng.random((runs, len(codes)), dtype=np.float32) >= share
+    """Signed p-values of regressions on new coins and what was known before.
+
+    values: y, that, and the code of the stratum, if there are any.
+    """
+    if values.shape[1] > 2:
+        strata = pd.factorize(values[:, 2], sort=True)[0]
+        heads = np.stack([draw(strata, share, rng) for _ in range(runs)]).astype(bool)
+    else:
+        heads = rng.random((runs, len(codes)), dtype=np.float32) >= share
 
     def of(chosen: np.ndarray) -> np.ndarray:
         y = np.broadcast_to(values[chosen, 0], (runs, int(chosen.sum())))
-        found = adjust_many(y, heads[:, chosen], values[chosen, 1])
+        known = known_columns(*map(pd.Series, values[chosen, 1:].T))
+        found = adjust_many(y, heads[:, chosen], known if known.size else values[chosen, 1])
         return np.copysign(found["p_value"], found["lift"]).to_numpy()
 
     p = [of(codes == code) for code in range(codes.max() + 1)]

@@ -17,6 +17,8 @@ COLUMNS = ("CustomerID", "Gender", "Age", "Annual Income (k$)", "Spending Score 
 RANGES = {"Age": (0, 120), "Annual Income (k$)": (0, 10_000), "Spending Score (1-100)": (1, 100)}
 ADDED_BY_THE_COURSE = ("Cluster", "group", "outcome")
 OUTCOMES = (-(10**12), 10**12)  # squares of them can still be added up
+SEGMENT = "segment"  # of customers who are planned for
+PLANNED = (SEGMENT, "stratum", "group")  # what an assignment calls its own columns
 FAR = 1e10  # standard deviations from zero: digits end at a millionth of one
 MOST_SEGMENTS = 60  # more would not be told apart in a picture, nor in a decision
 
@@ -35,7 +37,7 @@ def load_customers(path: str | Path | None = None) -> pd.DataFrame:
     table, source = tables.read(path, tuple(RANGES), others=(*COLUMNS, "Genre"))
     if "Gender" not in table:
         table = table.rename(columns={"Genre": "Gender"})
-    columns.require(COLUMNS, table, source)
+    _require_own(table, source)
     taken = [name for name in ADDED_BY_THE_COURSE if name in table]
     if taken:
         raise InputError(
@@ -48,6 +50,18 @@ def load_customers(path: str | Path | None = None) -> pd.DataFrame:
         table[name] = columns.as_numbers(name, table, source, limits)
     others = [name for name in table if name not in COLUMNS]
     return table[[*COLUMNS, *others]].copy()  # in one piece, however many columns there are
+
+
+def _require_own(table: pd.DataFrame, source: tables.Source) -> None:
+    """Raise InputError where one of the course's columns is missing, with what takes any others."""
+    try:
+        columns.require(COLUMNS, table, source)
+    except InputError as error:
+        if table.empty:
+            raise
+        raise InputError(
+            f"{error.message} Other columns? python -m tools.plan takes any."
+        ) from None
 
 
 class Roles(NamedTuple):
@@ -204,4 +218,64 @@ def check_far(numbers: pd.Series, source: tables.Source) -> None:
             f"{source.name}, column {shown(numbers.name)}: values of about {middle:.6g} that "
             f"differ by some {spread:.2g} cannot be told apart well. Subtract {middle:.0f} from "
             "each."
+        )
+
+
+def read_customers(
+    path: str | Path,
+    user: str,
+    baseline: str,
+    segment: str = "",
+    features: Sequence[str] = (),
+    bands: Sequence[float] = (),
+) -> tuple[pd.DataFrame, tables.Source]:
+    """A table of customers for a plan (see `tables.read`), checked, one row each; and its source.
+
+    user: the column of ids, which stay text; baseline, features: numbers, of which two words such
+    as Yes and No are 1 and 0; segment: a column that cuts the customers, or a number that bands
+    cut. It comes back as "segment", an ordered category; other columns are left out.
+    Raises InputError for a file that cannot be read, columns that are missing or have two purposes,
+    blanks, ids that repeat, values that are no numbers, and segments that `check_segments` refuses
+    or that have one customer.
+    """
+    numbers = list(dict.fromkeys([baseline, *features]))
+    labels = [name for name in (user, segment) if name]
+    table, source = tables.read(path, numbers, labels)
+    columns.require([*labels, *numbers], table, source)
+    _check_own(user, numbers, segment, source)
+    columns.refuse_blanks([*labels, *numbers], table, source)
+    columns.refuse_repeats(user, table, source, "keep one row for a customer")
+    found = pd.DataFrame({user: columns.as_labels(user, table, source)})
+    for name in numbers:
+        found[name] = columns.as_numbers(name, table, source, OUTCOMES, yes_or_no=True)
+        check_far(found[name], source)
+    if segment:
+        roles = Roles("", segment, bands=tuple(bands))
+        found[SEGMENT] = pd.Series(_segments(table, roles, source, False), name=segment)
+        _refuse_single(found[SEGMENT].rename(segment), source)
+    return found, source
+
+
+def _check_own(user: str, numbers: Sequence[str], segment: str, source: tables.Source) -> None:
+    """Raise InputError for ids with another purpose, and names that a plan gives itself."""
+    if user in (*numbers, segment):
+        raise InputError(f"is {shown(user)}, which has another purpose. Name the ids.", "id")
+    taken = [name for name in (user, *numbers) if name in PLANNED]
+    if taken:
+        raise InputError(
+            f"{source.name} has a column {tables.names(taken)}, a name that the plan gives itself. "
+            "Rename yours."
+        )
+
+
+def _refuse_single(cut: pd.Series, source: tables.Source) -> None:
+    """Raise InputError at a segment of one customer, or a band of none."""
+    check_segments(cut, source)
+    sizes = cut.value_counts()
+    few = sizes.index[sizes < 2]
+    if len(few):
+        what = "one customer, who cannot be in both arms" if sizes[few[0]] else "no customer"
+        raise InputError(
+            f"{source.name}, column {shown(cut.name)}: the segment {shown(few[0])} has {what}. "
+            "Join it with another, or take the row out."
         )

@@ -13,9 +13,9 @@ import pandas as pd
 from scipy import stats
 
 from helpers import InputError, check_share, coins, doubts, experiment, power, words
-from helpers.adjustment import compare_adjusted
+from helpers.adjustment import compare_adjusted, known_columns
 from helpers.comparison import Comparison
-from helpers.goals import Design, Goal, is_rate, kind_of, smallest_worth, with_limit
+from helpers.goals import Design, Goal, check_confidence, kind_of, with_limit
 from helpers.inference import compare_means, compare_rates
 from helpers.metrics import compare_ratios
 
@@ -24,7 +24,7 @@ NOT_TESTABLE = f"{words.DO_NOT_READ}: too few users to test, or nothing varies"
 EVERYONE = "all users"
 RATIO_ALARM = 0.001
 OUTCOME_OPEN = "the outcome is open"  # as guardrails are, too
-__all__ = ["Design", "Goal", "is_rate", "kind_of", "smallest_worth", "with_limit"]
+__all__ = ["Design", "Goal"]
 
 
 def decide(
@@ -56,13 +56,6 @@ def _judged(log: pd.DataFrame, guard: Goal, design: Design, testable: int) -> pd
         if error.knob not in ("no_worse_than", ""):
             raise
         raise InputError(f"{guard.outcome}: {error.message}", "guardrail") from None
-
-
-def check_confidence(confidence: float) -> None:
-    """Raise InputError unless a half at least is asked for: below, power has no meaning."""
-    check_share("confidence", confidence, 0.95)
-    if confidence < 0.5:
-        raise InputError(f"is {confidence:g}; give 0.5 or more, such as 0.95.", "confidence")
 
 
 def judge(
@@ -122,6 +115,7 @@ def _untestable(goal: Goal) -> str:
 def _pairs(log: pd.DataFrame, goal: Goal, design: Design) -> dict[str, pd.DataFrame]:
     """For each arm: segment, y, bottom or before, and treated of its users and of control's."""
     columns = {"y": goal.outcome, "bottom": goal.per, "before": goal.covariate}
+    columns["stratum"] = design.strata
     table = pd.DataFrame({name: log[column] for name, column in columns.items() if column})
     table["segment"] = EVERYONE
     if design.segment:
@@ -157,7 +151,9 @@ def compare(part: pd.DataFrame, kind: str, confidence: float = 0.95) -> dict[str
     if min(treated.sum(), (~treated).sum()) < 2:
         return dict(BLANK)
     if kind == "adjusted":
-        return _or_blank(compare_adjusted, part["y"], treated, part["before"], confidence)
+        known = known_columns(part["before"], part.get("stratum"))
+        if known.shape[1] or "stratum" not in part:
+            return _or_blank(compare_adjusted, part["y"], treated, known, confidence)
     control, treatment = (part["y"].to_numpy()[chosen] for chosen in (~treated, treated))
     if kind == "rate":
         counts = int(control.sum()), len(control), int(treatment.sum()), len(treatment)
@@ -190,9 +186,9 @@ def _decisions(
     pair: pd.DataFrame, table: pd.DataFrame, kind: str, goal: Goal, design: Design, total: float
 ) -> list[str]:
     """What to do in each row of a table: all users, then segments."""
-    bottom, before = (name if name in pair else "" for name in ("bottom", "before"))
+    bottom, before, stratum = (n if n in pair else "" for n in ("bottom", "before", "stratum"))
     share, seed = design.control_share, design.seed
-    luck = coins.new_coins(pair, "segment", "y", share, seed, bottom=bottom, before=before)
+    luck = coins.new_coins(pair, "segment", "y", share, seed, None, bottom, before, stratum)
     claim, segments = _p_of_claim(table, goal), luck.p_value.reindex(columns=table.index[1:])
     columns = [luck.everyone[0], *(segments[name] for name in segments)]
     pairs = zip(columns, table["level"], strict=True)

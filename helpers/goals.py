@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from helpers import InputError, words
+from helpers import InputError, check_share, words
 
 
 class Goal(NamedTuple):
@@ -27,6 +27,14 @@ class Design(NamedTuple):
     control_share: float = 0.5  # planned, of the users of control and one other arm
     confidence: float = 0.95
     seed: int = 42
+    strata: str = ""  # the column inside whose values arms have fixed sizes; needs a covariate
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise InputError unless a half at least is asked for: below, power has no meaning."""
+    check_share("confidence", confidence, 0.95)
+    if confidence < 0.5:
+        raise InputError(f"is {confidence:g}; give 0.5 or more, such as 0.95.", "confidence")
 
 
 def is_rate(outcome: pd.Series) -> bool:

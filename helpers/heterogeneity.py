@@ -18,7 +18,8 @@ from helpers import (
     experiment,
     words,
 )
-from helpers.decisions import BLANK, NOT_TESTABLE, RATIO_ALARM, is_rate, smallest_worth
+from helpers.decisions import BLANK, NOT_TESTABLE, RATIO_ALARM
+from helpers.goals import is_rate, smallest_worth
 
 __all__ = ["BLANK", "NOT_TESTABLE", "RATIO_ALARM", "is_rate", "smallest_worth"]
 

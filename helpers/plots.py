@@ -243,6 +243,42 @@ def curves(
     show(figure, f"{title}. {lines}")
 
 
+def detectable(planned: pd.DataFrame, worth: float, unit: str) -> None:
+    """Show how small a lift all users and each segment can see, against their customers.
+
+    planned: from `planning.plan`, its first row all users. Filled: worth can be seen there; green
+    squares: adjusted for the baseline, where the plan says it. The grey line: all users,
+    were they fewer. Rows that can see no lift are left out, and that is told.
+    """
+    show(*detectable_drawn(planned, worth, unit), "Filled: worth is seen. Green, if any: adjusted.")
+
+
+def detectable_drawn(planned: pd.DataFrame, worth: float, unit: str) -> tuple[Figure, str]:
+    """The figure that `detectable` shows, and its words."""
+    lifts = planned.filter(like="smallest_detectable").replace(np.inf, np.nan)
+    plain, x, least = lifts.iloc[:, 0], planned["customers"], f"worth {words.given(worth)}"
+    title = f"{(plain[1:] <= worth).sum()} of {len(x) - 1} segments can be tested alone"
+    others = " (rows that can see no lift are left out)" * bool(plain.isna().any())
+    figure, (ax,) = _axes(title, 3 + 0.2 * len(x), f"customers{others}", None)
+    ends, every = np.array([x.min() / 2, 1.6 * x.max()]), np.append(lifts, worth)
+    span = np.nanmin(every) / 1.6, np.nanmax(every) * 1.6
+    ax.loglog(ends, plain.iloc[0] * np.sqrt(x.iloc[0] / ends), color=FAINT, zorder=1)
+    ax.axhline(worth, color=INK, linestyle=":", linewidth=1.2)
+    _write(ax, ends[0], worth, f" {least}", va="bottom")
+    for column, colour, marker in zip(lifts, (BLUE, GREEN), "os", strict=False):
+        fill = np.where(lifts[column] <= worth, colour, "white")
+        ax.scatter(x, lifts[column], 40, fill, marker=marker, edgecolors=colour, zorder=3)
+    names, lead = plain.dropna().sort_values().index, {"arrowstyle": "-", "color": FAINT, "lw": 0.6}
+    for name, y in zip(names, np.geomspace(*span, len(names) + 2)[1:], strict=False):  # apart
+        at = (x[name], plain[name]), (1.1 * ends[1], y)
+        ax.annotate(shown(name, 20), *at, va="center", arrowprops=lead)
+    ax.set(xlim=ends, ylim=span, ylabel=f"lift, {unit}")
+    for axis in (ax.xaxis, ax.yaxis):
+        ticks = mpl.ticker.LogLocator(subs=(1, 2, 5))
+        axis.set(major_locator=ticks, major_formatter="{x:,.4g}", minor_formatter="")
+    return figure, f"{title}. Dots over customers: the smallest lift that is seen, {unit}; {least}."
+
+
 def _axes(title: str, height: float, xlabel: str, marks: Marks, rows: int = 1) -> Any:
     """A figure with its finding as title, and its rows, with the marks as vertical lines."""
     figure, axes = plt.subplots(rows, sharex=True, squeeze=False, figsize=(6.4, height))

@@ -518,3 +518,26 @@ BAD_CALLS = {
 @pytest.mark.parametrize("fault", BAD_CALLS)
 def test_bad_call(fault):
     guard_message(*BAD_CALLS[fault])
+
+
+# What to adjust by, where arms were dealt inside strata
+
+
+def test_columns_that_say_something():
+    before = pd.Series([1.0, 2.0, 3.0, 4.0] * 6)
+    strata = pd.Series(["a"] * 10 + ["b"] * 14)
+    both = adjustment.known_columns(before, strata)
+    assert both[:, 0].tolist() == [0.0] * 10 + [1.0] * 14 and (both[:, 1] == before).all()
+    assert adjustment.known_columns(before).tolist() == before.to_frame().to_numpy().tolist()
+    of_strata = strata.eq("b") * 7.5
+    assert adjustment.known_columns(of_strata, strata).shape == (24, 1)
+    assert adjustment.known_columns(before * 0, strata.str[:0]).shape == (24, 0)
+
+
+@pytest.mark.parametrize(
+    "sizes, columns", [((10, 10, 3), 2), ((10, 10, 3, 2), 3), ((10, 3), 1), ((3, 2), 1), ((2,), 1)]
+)
+def test_small_strata_are_taken_together(sizes, columns):
+    strata = pd.Series(np.repeat(list("abcd")[: len(sizes)], sizes))
+    before = pd.Series(np.random.default_rng(1).normal(size=len(strata)))
+    assert adjustment.known_columns(before, strata).shape[1] == columns

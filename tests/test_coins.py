@@ -6,6 +6,7 @@ caught by it.
 
 import math
 from functools import cache
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -297,3 +298,36 @@ def test_fewer_runs_for_a_larger_log(monkeypatch):
 def test_bad_calls():
     for options, said in (({"control_share": 1.0}, "control_share is 1"), ({"seed": -1}, "seed")):
         guard_message(lambda o=options: coins.new_coins(LOG, "age_band", "converted", **o), said)
+
+
+# Arms that were dealt inside strata
+
+
+def strata_log(n=300, seed=3):
+    """Users whose stratum says nearly everything of the outcome."""
+    rng = np.random.default_rng(seed)
+    stratum = rng.integers(6, size=n)
+    y = 10.0 * stratum + rng.normal(0, 1, n)
+    names = np.array(list("abcdef"))[stratum]
+    return pd.DataFrame({"segment": stratum % 2, "y": y, "before": stratum * 1.0, "part": names})
+
+
+def guard_strata(new_coins):
+    """Arms dealt inside strata, and a test that knows them: as many false alarms as promised."""
+    luck = new_coins(strata_log(), "segment", "y", 0.4, runs=2_000, before="before", stratum="part")
+    for p in (luck.everyone[0], luck.p_value[0], luck.p_value[1]):
+        assert share(p < 0.05) == pytest.approx(0.05, abs=0.02)
+        assert share(p < 0.5) == pytest.approx(0.5, abs=0.05)
+
+
+def test_strata_are_dealt_and_adjusted_by():
+    guard_strata(coins.new_coins)
+
+    def dealt_only(log, *given, stratum, **options):
+        """Arms are dealt inside strata, and the test knows nothing of it."""
+        with mock.patch.object(
+            coins, "known_columns", lambda before, part: np.empty((len(part), 0))
+        ):
+            return coins.new_coins(log.assign(before=1.0), *given, stratum=stratum, **options)
+
+    caught(guard_strata, dealt_only)

@@ -11,12 +11,16 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from helpers import CONTROL, InputError, data, experiment, inference, segments, tables
+from helpers import CONTROL, InputError, data, experiment, inference, segments, shop, tables
 from tests.guards import caught, guard_message
 
 FOLDER = data.FOLDER
 MAKE = runpy.run_path(str(FOLDER / "make_data.py"))
-MADE = {"customers.csv": MAKE["make_customers"], "ab_test_data.csv": MAKE["make_log"]}
+MADE = {
+    "customers.csv": MAKE["make_customers"],
+    "ab_test_data.csv": MAKE["make_log"],
+    "shop_customers.csv": shop.customers,
+}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pytest
 
 from helpers import coins, decisions, words
 from tests.guards import caught
-from tools import analyse, decided, report
+from tools import analyse, decided, printed, report
 
 EMPTY = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -220,7 +220,7 @@ def test_what_must_be_known_stands_first(page_of, usual):
 def test_a_page_says_of_what_it_was_made(page_of, folder):
     html, _ = page_of(a_log(), **ASKED["guarded"])
     text = Page(html).text()
-    assert report.files.checksum(folder / "log.csv") in text
+    assert printed.files.checksum(folder / "log.csv") in text
     assert f"segment-aware-ab-testing {metadata.version('segment-aware-ab-testing')}" in text
     call = "python -m tools.analyse log.csv --outcome spend"
     assert call in text or "tools.analyse log.csv" in text
@@ -338,7 +338,7 @@ def test_letters_that_the_font_lacks_are_no_reason_to_warn(page_of):
 
 
 def test_the_folder_of_the_course_is_not_named():
-    assert str(Path(report.__file__).parents[1]) not in report.STYLE
+    assert str(Path(report.__file__).parents[1]) not in printed.STYLE
 
 
 @pytest.mark.parametrize("lower", [False, True])

@@ -222,3 +222,62 @@ BAD_CALLS = {
 @pytest.mark.parametrize("fault", BAD_CALLS)
 def test_bad_call(fault):
     guard_message(*BAD_CALLS[fault])
+
+
+# Lopsided features, and clusters that are found again
+
+
+def shop_like(n=1_200, seed=4):
+    rng = np.random.default_rng(seed)
+    large = rng.lognormal(3, 1.2, n)
+    return pd.DataFrame(
+        {
+            "even": rng.normal(50, 10, n),
+            "large": large,
+            "mixed": np.where(rng.random(n) < 0.7, 0, rng.lognormal(3, 2, n)),
+            "signed": rng.lognormal(3, 1.5, n) - 5,
+        }
+    )
+
+
+def test_lopsided_features_are_evened_and_it_is_said_how():
+    table = shop_like()
+    even, how = segments.evened(table, ["even", "large", "mixed", "signed"])
+    assert how.to_dict() == {
+        "even": "as it is",
+        "large": "logarithm",
+        "mixed": "ranks",
+        "signed": "ranks",
+    }
+    assert even["even"].equals(table["even"])
+    assert even["large"].to_numpy() == pytest.approx(np.log1p(table["large"]))
+    assert even["mixed"].between(0, 1).all() and (even["mixed"].max() == 1)
+    for name in table:  # nobody passes anybody
+        assert table[name].corr(even[name], method="spearman") == pytest.approx(1)
+    guard_message(lambda: segments.evened(table, ["shoes"]), "no column 'shoes'")
+
+
+def test_evened_features_make_clusters_that_are_not_a_handful():
+    table = shop_like()[["large", "signed"]]
+    raw = segments.cluster_customers(table, 3, list(table))["Cluster"].value_counts()
+    even = segments.cluster_customers(segments.evened(table, list(table))[0], 3, list(table))
+    assert even["Cluster"].value_counts().min() > 5 * raw.min()
+
+
+def clouds(apart, n=150, seed=2):
+    rng = np.random.default_rng(seed)
+    middle = rng.integers(3, size=n)[:, None] * np.array([apart, -apart])
+    return pd.DataFrame(middle + rng.normal(0, 1, (n, 2)), columns=["x", "y"])
+
+
+def guard_again(again):
+    """Clouds that lie apart are found again; one cloud cut into seven pieces is not."""
+    assert again(clouds(9), 3, ["x", "y"], times=5).min() > 0.95
+    cut = again(clouds(0), 7, ["x", "y"], times=5)
+    assert cut.mean() < 0.7 and list(cut.index) == list(range(7))
+
+
+def test_clusters_are_looked_for_again():
+    guard_again(segments.found_again)
+    caught(guard_again, lambda table, k, features, times: pd.Series(1.0, range(k)))  # never looked
+    assert segments.found_again(clouds(9), 3, ["x", "y"], seed=1, times=3).between(0, 1).all()

@@ -9,6 +9,12 @@ What is measured:
   --cap-at V           cut them at a value that was fixed before the data
   --lower-is-better    a fall is a gain
 
+After a plan (python -m tools.plan --assign):
+  --assignment FILE    its list: LOG needs the ids and the outcome; arms, segments, strata and the
+                       baseline, by which the lift is adjusted, are those of the list
+  --missing V          what users of the list have who have no row in LOG, such as 0 (default: they
+                       are left out, and told)
+
 Who was compared:
   --group COLUMN       the column of arms (default: group)
   --control NAME       the arm that is not treated (default: control)
@@ -39,12 +45,12 @@ examples:
   python -m tools.analyse visits.csv --outcome clicks --per views --user customer_id
   python -m tools.analyse log.csv --outcome churned --lower-is-better --guardrail spend:0.5
   python -m tools.analyse log.csv --outcome kept --no-worse-than 0.02 --segment age --bands 30,40
+  python -m tools.analyse results.csv --outcome spent --assignment plan/assignment.csv --missing 0
 
 Without --treatment, and with several segments, intervals are corrected for the number of arms and
 segments. Whoever wants every step: python -m helpers.rerun --log.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,6 +63,7 @@ from helpers import (
     check_share,
     data,
     decisions,
+    goals,
     metrics,
     shown,
     tables,
@@ -64,12 +71,14 @@ from helpers import (
     words,
 )
 from helpers.goals import Design, Goal, is_rate, kind_of, with_limit
-from tools import command, decided, files, large, report
+from tools import command, decided, files, joined, large, report
 
 NAME = "tools.analyse"  # as it is typed
 ROOT = Path(__file__).resolve().parents[1]
 MOST_ARMS = 10
 DEFAULTS: dict[str, Any] = {
+    "assignment": None,
+    "missing": None,
     "segment": "",
     "bands": (),
     "user": None,
@@ -98,18 +107,6 @@ APART = (
 )
 
 
-def name(text: str) -> str:
-    """The name of a column or an arm. For argparse."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("is empty: give a name")
-    return text
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """Numbers as they are typed, with commas between them. For argparse."""
-    return tuple(float(part) for part in text.split(","))
-
-
 def guardrail(text: str) -> Goal:
     """COLUMN:D, or COLUMN:D:lower. For argparse."""
     parts = text.split(":")
@@ -120,8 +117,12 @@ def guardrail(text: str) -> Goal:
     return Goal(":".join(name).strip(), margin=float(margin), lower_is_better=lower)
 
 
+# What an assignment says itself, or has no test for.
+OF_A_LIST = ("segment", "bands", "control", "treatment", "control_share", "covariate", "per")
 KINDS: dict[str, Any] = {
-    "bands": numbers,
+    "assignment": files.typed_path,
+    "missing": float,
+    "bands": command.numbers,
     "cap": float,
     "cap_at": float,
     "no_worse_than": float,
@@ -141,6 +142,8 @@ def analyse(log: Path, asked: dict[str, Any]) -> decided.Result:
     Raises InputError for whatever cannot be used.
     """
     _check(asked)
+    if asked["assignment"]:
+        return _of_list(log, asked)
     guards = asked["guardrail"]
     added = [name for name in (asked["per"], *(guard.outcome for guard in guards)) if name]
     known = [asked["covariate"]] if asked["covariate"] else []
@@ -156,7 +159,6 @@ def analyse(log: Path, asked: dict[str, Any]) -> decided.Result:
     table, source = large.read(log, roles, asked["control"], MOST_ARMS)
     said = _said(source, table, roles.user)
     table, left_out, share = _arms(table, asked)
-    table, cut = _capped(table, asked)
     design = Design(
         asked["segment"],
         asked["group"],
@@ -165,6 +167,42 @@ def analyse(log: Path, asked: dict[str, Any]) -> decided.Result:
         asked["confidence"],
         asked["seed"],
     )
+    return _decided(table, asked, design, [said, left_out])
+
+
+def _of_list(log: Path, asked: dict[str, Any]) -> decided.Result:
+    """What the results say of the users of a list."""
+    numbers = [asked["outcome"], *(guard.outcome for guard in asked["guardrail"])]
+    found = joined.read(
+        log,
+        asked["assignment"],
+        list(dict.fromkeys(numbers)),
+        asked["user"],
+        asked["group"],
+        asked["missing"],
+    )
+    rows, people = words.count(found.rows, "row"), words.count(len(found.table), "user")
+    by = f"joined by {shown(found.user)} with the list {shown(asked['assignment'].name)}"
+    said = f"Understood: {', '.join([*found.source.notes, rows, by])}: {people}."
+    segment = "segment" if found.table["segment"].nunique() > 1 else ""
+    design = Design(
+        segment,
+        control_share=found.control_share,
+        confidence=asked["confidence"],
+        seed=asked["seed"],
+        strata="stratum",
+    )
+    guards = [guard._replace(covariate="baseline") for guard in asked["guardrail"]]
+    asked = asked | {"covariate": "baseline", "guardrail": guards}
+    result = _decided(found.table, asked, design, [said, *found.notes])
+    return result._replace(planned=found.planned)
+
+
+def _decided(
+    table: pd.DataFrame, asked: dict[str, Any], design: Design, notes: list[str]
+) -> decided.Result:
+    """What a table of users says, one row each."""
+    table, cut = _capped(table, asked)
     goal = Goal(
         asked["outcome"],
         asked["worth"],
@@ -174,14 +212,14 @@ def analyse(log: Path, asked: dict[str, Any]) -> decided.Result:
         asked["covariate"],
     )
     _check_bottom(table, goal, design)
-    goal = with_limit(table, goal, design)
+    goal, guards = with_limit(table, goal, design), asked["guardrail"]
     decision, *others = decisions.decide(table, goal, design, guards)
     return decided.Result(
         table=decision,
         goal=goal,
         design=design,
         guardrails=list(zip(guards, others, strict=True)),
-        notes=[said, *filter(None, (left_out, cut))],
+        notes=[*filter(None, (*notes, cut))],
         kind=kind_of(table, goal),
         rate=is_rate(table[goal.outcome]) and not goal.per,
         users=len(table),
@@ -195,10 +233,16 @@ def _check(asked: dict[str, Any]) -> None:
         if asked[first] not in ("", None) and asked[second] not in ("", None):
             one, other = command.option(first), command.option(second)
             raise InputError(f"{one} and {other} do not go together. Leave one of them out.")
+    if asked["assignment"]:
+        for knob in OF_A_LIST:
+            if asked[knob] != DEFAULTS[knob]:
+                raise InputError("does not go with --assignment. Leave it out.", knob)
+    elif asked["missing"] is not None:
+        raise InputError("needs --assignment, the list of those who may be missing.", "missing")
     if asked["bands"] and not asked["segment"]:
         raise InputError("needs --segment, the column that is to be cut.", "bands")
     check_seed(asked["seed"])
-    decisions.check_confidence(asked["confidence"])
+    goals.check_confidence(asked["confidence"])
     if asked["control_share"] is not None:
         check_share("control_share", asked["control_share"], 0.5)
     if asked["cap"] is not None:
@@ -284,34 +328,12 @@ def _said(source: tables.Source, table: pd.DataFrame, user: str | None) -> str:
 
 def command_line() -> command.Parser:
     """What can be typed. An option that is not given has its default."""
-    parser = command.Parser(
-        f"python -m {NAME}",
-        __doc__,
-        usage=f"python -m {NAME} LOG --outcome COLUMN [...]; --help explains the options",
-        add_help=False,
-    )
-    parser.add_argument("-h", "--help", action=Help, nargs=0, default=argparse.SUPPRESS)
+    usage = f"python -m {NAME} LOG --outcome COLUMN [...]; --help explains the options"
+    parser = command.explained(NAME, str(__doc__), usage, DEFAULTS, KINDS, ("guardrail",))
     parser.add_argument("log", type=files.typed_path)
-    parser.add_argument("--outcome", required=True, type=name)
+    parser.add_argument("--outcome", required=True, type=command.name)
     parser.add_argument("--out", type=files.typed_path)
-    for knob, default in DEFAULTS.items():
-        option: dict[str, Any] = {"dest": knob, "default": argparse.SUPPRESS}
-        if default is False:
-            option["action"] = "store_true"
-        else:
-            option["type"] = KINDS.get(knob, name)
-        if knob == "guardrail":
-            option["action"] = "append"
-        parser.add_argument(command.option(knob), **option)
     return parser
-
-
-class Help(argparse.Action):
-    """Print what stands above."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_given: object) -> None:
-        print(__doc__)
-        parser.exit()
 
 
 def folder_for(log: Path, asked: dict[str, Any]) -> Path:

@@ -36,14 +36,16 @@ ROOT = Path(__file__).resolve().parents[1]
 TOP = "segment-aware-ab-testing"  # the folder inside each zip
 FILES = """README.md LICENSE Makefile pyproject.toml environment.yml
 data/README.md data/ab_test_data.csv data/customers.csv data/customers_with_clusters.csv
-data/make_data.py data/published_experiments.json tools/__init__.py tools/command.py tools/files.py
-tools/my.py tools/notebooks.py tools/rerun.py tools/decided.py tools/analyse.py tools/large.py
-tools/report.py tools/locks/requirements.txt
-tools/locks/scale.txt tools/one_effect_many_verdicts.png helpers/course.mplstyle
+data/make_data.py data/shop_customers.csv data/published_experiments.json
+tools/__init__.py tools/command.py tools/files.py tools/my.py tools/notebooks.py tools/rerun.py
+tools/decided.py tools/analyse.py tools/large.py tools/report.py
+tools/printed.py tools/joined.py tools/plan.py tools/plan_page.py tools/counted.py
+tools/locks/requirements.txt tools/locks/scale.txt tools/one_effect_many_verdicts.png
+helpers/course.mplstyle
 book/glossary.md book/part_one.md book/pictures/01.png book/pictures/02.png
 book/pictures/03.png book/pictures/04.png book/pictures/05.png
 book/conda_and_windows.md book/own_customers.md book/own_log.md book/analyse.md
-book/large_logs.md"""
+book/plan.md book/large_logs.md"""
 NOT_IN_SETS = re.compile(
     rb"\n## (?:Teaching|The web book|Citing, and errors)\n.+?(?=\n## )", flags=re.DOTALL
 )

@@ -27,6 +27,58 @@ class Parser(argparse.ArgumentParser):
         super().error(shown(message, most=300))
 
 
+class Help(argparse.Action):
+    """Print the description, and nothing that argparse makes up."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_given: object) -> None:
+        print(parser.description)
+        parser.exit()
+
+
+def explained(
+    called: str,
+    description: str,
+    usage: str,
+    defaults: dict[str, Any],
+    kinds: dict[str, Any],
+    several: Container[str] = (),
+) -> Parser:
+    """A parser whose options have defaults, and are explained by the description.
+
+    kinds: what makes a value of the text, by option (else it is a name). several: options that may
+    be given several times.
+    """
+    parser = Parser(f"python -m {called}", description, usage=usage, add_help=False)
+    parser.add_argument("-h", "--help", action=Help, nargs=0, default=argparse.SUPPRESS)
+    for knob, default in defaults.items():
+        options: dict[str, Any] = {"dest": knob, "default": argparse.SUPPRESS}
+        if default is False:
+            options["action"] = "store_true"
+        else:
+            options["type"] = kinds.get(knob, name)
+        if knob in several:
+            options["action"] = "append"
+        parser.add_argument(option(knob), **options)
+    return parser
+
+
+def name(text: str) -> str:
+    """The name of a column or an arm. For argparse."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty: give a name")
+    return text
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers as they are typed, with commas between them. For argparse."""
+    return tuple(float(part) for part in text.split(","))
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names of columns as they are typed, with commas between them. For argparse."""
+    return tuple(dict.fromkeys(name(part).strip() for part in text.split(",")))
+
+
 def run(
     name: str,
     work: Callable[[], int],

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from helpers import decisions, shown, words
+from helpers import decisions, power, shown, words
 from helpers.goals import Design, Goal
 
 COLUMNS = {  # of decisions.csv, and what `decisions.decide` calls them
@@ -38,6 +38,7 @@ class Result(NamedTuple):
     rate: bool  # lifts are differences of shares
     users: int
     worth_given: bool
+    planned: pd.DataFrame | None = None  # what the plan said, where a list of it was analysed
 
 
 def as_csv(result: Result) -> str:
@@ -91,6 +92,12 @@ def limit_line(result: Result) -> str:
     how = "as given" if result.worth_given else "5 % of control's mean; --worth sets another"
     worth = words.given(float(f"{scale * goal.worth:.10g}"))
     return f"Smallest {better} worth having: {worth} {unit} ({how})."
+
+
+def smallest_detectable(row: Any) -> float:
+    """The lift that a row of `decisions.judge` finds with 80 % power, by its standard error."""
+    n = row.n_control + row.n_treatment
+    return power.minimum_detectable_effect(n / 2, row.se * math.sqrt(n) / 2, alpha=row.level)
 
 
 def digits(result: Result) -> int:

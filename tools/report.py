@@ -4,28 +4,22 @@ Everything that depends on the run is computed; what a file calls its columns, a
 shown as it stands.
 """
 
-import base64
 import math
 import re
-import shlex
-import warnings
 from collections.abc import Iterable
 from html import escape
-from importlib import metadata
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from helpers import coins, decisions, plots, shown, words
 from helpers.goals import Goal
-from tools import command, decided, files
+from tools import decided, printed
 
 MOST_ROWS, MOST_LINES = 14, 30  # of the table (rows of the picture); decisions.csv has all
+MOST_PLANNED = 6  # rows of the plan
 MOST_ARMS, MOST_GUARDS = 3, 6  # with a sentence each; rows, those that do not hold first
 TESTS = {
     "mean": "Welch's t-test (1947)",
@@ -33,6 +27,10 @@ TESTS = {
     "ratio": "two ratios of sums by the delta method over users (Deng and others 2018)",
     "adjusted": "regression on arm and covariate, with HC2 errors (MacKinnon and White 1985)",
 }
+STRATIFIED = "stratified"
+TESTS[STRATIFIED] = (
+    "regression on arm, baseline and strata, with HC2 errors (MacKinnon and White 1985)"
+)
 GUARDED = {  # what would change a decision that guardrails alone give
     words.HOLD: "a guardrail decides: only other users, or a margin chosen before them, change it.",
     words.COLLECT: "a guardrail decides. Where the users that its row asks for are there, it lies "
@@ -50,40 +48,6 @@ CHOSEN = (
     "guardrail, chosen after the numbers were seen, looks the same on paper and promises nothing; "
     "nor does looking again and again while users come in."
 )
-STYLE = """
-@page { size: A4; margin: 14mm 15mm; }
-* { box-sizing: border-box; }
-body { font: 15px/1.45 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: #1a1a1a;
-  background: #fff; max-width: 50rem; margin: 1.5rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .6rem; font-weight: 600; }
-h2 { font-size: 1.05rem; margin: 1.3rem 0 .3rem; font-weight: 600; }
-p { margin: .35rem 0; }
-.said { font-size: 1.1rem; border-left: 5px solid #0072b2; padding: .3rem .8rem; }
-.first { border: 2px solid #8b0000; padding: .4rem .8rem; margin: .6rem 0; }
-.first ul { margin: .2rem 0; padding-left: 1.1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .86rem; }
-caption { text-align: left; padding: .2rem 0; }
-th, td { text-align: right; padding: .22rem .4rem; border-bottom: 1px solid #bbb;
-  vertical-align: top; font-variant-numeric: tabular-nums; }
-th { font-weight: 600; }
-tbody th { font-weight: 400; }
-th.text, td.text { text-align: left; overflow-wrap: anywhere; min-width: 4.5rem; }
-td:nth-child(7).text { min-width: 9rem; }
-td.number { white-space: nowrap; }
-figure { margin: .6rem 0; }
-img { max-width: 100%; height: auto; }
-footer { margin-top: 1.2rem; border-top: 1px solid #777; font-size: .82rem;
-  overflow-wrap: anywhere; }
-@media print {
-  body { font-size: 9.6pt; margin: 0; padding: 0; max-width: none; }
-  .wide { overflow: visible; }
-  table { font-size: 8.3pt; }
-  img { max-height: 105mm; }
-  tr, figure, .said, .first { break-inside: avoid; }
-  h2, caption { break-after: avoid; }
-}
-"""
 
 
 def page(result: decided.Result, log: Path, asked: dict[str, Any]) -> str:
@@ -99,21 +63,14 @@ def page(result: decided.Result, log: Path, asked: dict[str, Any]) -> str:
         picture(result),
         found(result),
         guarded(result),
+        planned(result),
         "<h2>What this promises, and what was measured here</h2>",
         promise(result),
         "<h2>What would change the decision</h2>",
         change(result),
         source(result, log, asked),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "img-src data:; style-src 'unsafe-inline'\">\n"
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(filter(None, parts))
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return printed.page(title, parts)
 
 
 # Its parts
@@ -268,11 +225,11 @@ def who(result: decided.Result) -> str:
     plan = f"control is {words.percent(share)} of it and any other arm"
     plan = "as many users in control as in each other arm" if share == 0.5 else plan
     said = f"Users in each arm. The plan: {plan}. An alarm is a p below 0.001."
-    table = _table(said, ["arm", "users", "sizes"], rows)
+    table = printed.table(said, ["arm", "users", "sizes"], rows)
     segments = result.table["segment"].nunique() - 1
     if not result.design.segment:
         return table
-    by = escape(shown(result.design.segment))
+    by = "the list" if result.design.strata else escape(shown(result.design.segment))
     return f"{table}<p>Cut into {words.count(segments, 'segment')} by {by}.</p>"
 
 
@@ -285,7 +242,8 @@ def chosen(result: decided.Result) -> pd.DataFrame:
     rank["kind"] = table["decision"].str.split(":").str[0].map(first).fillna(len(first))
     rank["size"] = -(table["n_control"] + table["n_treatment"])
     arms = table["arm"].nunique()  # they and guardrails need room as well
-    more = max(0, arms - MOST_ARMS) + min(MOST_GUARDS, arms * len(result.guardrails))
+    more = 0 if result.planned is None else min(MOST_PLANNED, len(table))
+    more += max(0, arms - MOST_ARMS) + min(MOST_GUARDS, arms * len(result.guardrails))
     order = rank.reset_index(drop=True).sort_values(list(rank)).index[: MOST_ROWS - more]
     texts = (
         table["decision"].map(in_short).iloc[order].str.len() / 20,
@@ -321,17 +279,7 @@ def picture(result: decided.Result) -> str:
     arms = table["arm"].unique()
     who = shown(arms[0], 20) if len(arms) == 1 else "arm"
     across = f"{who} minus {shown(result.design.control, 20)}, {shown(unit, 24)}"
-    with (
-        warnings.catch_warnings(),
-        mpl.rc_context(plots.STYLED | {"svg.hashsalt": "report", "svg.fonttype": "path"}),
-    ):
-        warnings.filterwarnings("ignore", "Glyph")  # names stand in the table, too
-        figure, alt = plots.intervals_drawn(rows, title, across, marks)
-        drawn = BytesIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-        plt.close(figure)
-    data = base64.b64encode(drawn.getvalue()).decode("ascii")
-    return f'<figure><img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}"></figure>'
+    return printed.figure(lambda: plots.intervals_drawn(rows, title, across, marks))
 
 
 def found(result: decided.Result) -> str:
@@ -368,7 +316,7 @@ def found(result: decided.Result) -> str:
         caption += f" Shown are {len(table)}, those to ship first, then other decisions, the "
         caption += f"largest of them; all {len(result.table)} stand in decisions.csv."
     heads = ["who", "users", "means", "lift", "interval", "p", "decision", "users needed"]
-    return _table(caption, heads, rows)
+    return printed.table(caption, heads, rows)
 
 
 def in_short(decision: str) -> str:
@@ -425,7 +373,40 @@ def guarded(result: decided.Result) -> str:
     caption = "What must not get worse, for all users, in the unit of each column. "
     caption += "All of them must hold before anything ships; each is read at the level of its "
     caption += f"row, not corrected for their number.{left}"
-    return _table(caption, heads, rows)
+    return printed.table(caption, heads, rows)
+
+
+def planned(result: decided.Result) -> str:
+    """What the plan expected, beside what came: users, spread, and the smallest detectable lift."""
+    if result.planned is None:
+        return ""
+    (scale, _), digits = decided.unit_of(result.goal, result.rate), decided.digits(result)
+    adjusted = "smallest_detectable_adjusted" in result.planned
+    lifts = result.planned["smallest_detectable" + "_adjusted" * adjusted]
+    rows: list[printed.Row] = []
+    for row in result.table.head(MOST_PLANNED).itertuples():
+        if row.segment not in lifts or math.isnan(row.se):
+            continue
+        seen = decided.smallest_detectable(row)
+        values = (result.planned["sd"][row.segment], row.sd_control, row.sd_treatment)
+        sds = [words.number(scale * value, digits) for value in values]
+        lift = [words.number(scale * value, digits) for value in (lifts[row.segment], seen)]
+        users = f"{result.planned['customers'][row.segment]:,.0f}"
+        done = f"{row.n_control + row.n_treatment:,.0f}"
+        rows.append(
+            [
+                ("text", shown(row.segment)),
+                ("number", f"{users}, {done}"),
+                ("number", f"{sds[0]}; {sds[1]}, {sds[2]}"),
+                ("number", f"{lift[0]}, {lift[1]}"),
+            ]
+        )
+    if not rows:
+        return ""
+    with_it = "adjusted, as it was planned" if adjusted else "not adjusted in the plan"
+    caption = "Planned, and done. Users, spreads (planned; control, treatment, once adjusted) and "
+    caption += f"the smallest lift with 80 % power ({with_it}); planned first."
+    return printed.table(caption, ["who", "users", "spreads", "smallest detectable"], rows)
 
 
 def _signed(goal: Goal) -> str:
@@ -436,7 +417,8 @@ def promise(result: decided.Result) -> str:
     """The test, its level, and how often new coins led the intervals astray."""
     table, everyone = result.table, result.table["segment"] == decisions.EVERYONE
     first, parts = table[everyone].iloc[0], table[~everyone]
-    said = [f"Test: {TESTS[result.kind]}. "]
+    kind = STRATIFIED if result.design.strata else result.kind
+    said = [f"Test: {TESTS[kind]}. "]
     said.append(
         "Intervals of all users are built to hold the true difference in "
         f"{100 * (1 - first.level):.4g} of 100 experiments"
@@ -453,9 +435,14 @@ def promise(result: decided.Result) -> str:
     if pairs.max() > most:
         each = most // max(1, table["segment"].nunique() - 1)
         on = f"a random {most:,} of these users (of a segment, {each:,} at most)"
+    dealt = (
+        "arms were dealt anew inside strata"
+        if result.design.strata
+        else ("a new coin gave the arm")
+    )
     said.append(
-        f"Tested on {on}: {runs:,} times each kept the outcome and a new coin gave the arm, so "
-        "that whatever differed was luck. "
+        f"Tested on {on}: {runs:,} times each kept the outcome and {dealt}, so that whatever "
+        "differed was luck. "
     )
     tested = table[everyone]["alarms"].dropna()
     if len(tested):
@@ -547,56 +534,7 @@ def _users(row: Any, users: float) -> str:
 
 def source(result: decided.Result, log: Path, asked: dict[str, Any]) -> str:
     """Where the numbers come from: file, checksum, version, options."""
-    checksum = files.checksum(log)
     asked = {"outcome": asked["outcome"]} | asked
-    options = [part for name, value in asked.items() for part in _typed(name, value)]
-    call = " ".join(["python -m tools.analyse", shlex.quote(log.name), *options])
-    try:
-        version = metadata.version("segment-aware-ab-testing")
-    except metadata.PackageNotFoundError:
-        version = "unknown"
-    file = f"File {shown(log.name)}, {f'SHA-256 {checksum}' if checksum else 'a folder'}."
-    made = f"segment-aware-ab-testing {version}: {shown(call, 1000)}"
-    said = "".join(f"<p>{escape(text)}</p>" for text in (result.notes[0], file, made))
-    return f"<footer>{said}</footer>"
-
-
-def _typed(name: str, value: Any) -> list[str]:
-    """An option as it would be typed; none for a default that says nothing."""
-    if name == "guardrail":
-        ends = [(guard, ":lower" if guard.lower_is_better else "") for guard in value]
-        return [
-            f"--guardrail {shlex.quote(f'{guard.outcome}:{guard.margin!r}{end}')}"
-            for guard, end in ends
-        ]
-    if value is None or value is False or value in ("", ()):
-        return []
-    if value is True:
-        return [command.option(name)]
-    text = ",".join(map(repr, value)) if isinstance(value, tuple) else str(value)
-    return [f"{command.option(name)} {shlex.quote(text)}"]
-
-
-def _table(caption: str, heads: list[str], rows: list[list[tuple[str, str]]]) -> str:
-    """A table; cells are a class and a text, the first of a row names it."""
-    kinds = [kind for kind, _ in rows[0]]
-    top = "".join(
-        f'<th scope="col"{_class(kind)}>{escape(head)}</th>'
-        for head, kind in zip(heads, kinds, strict=True)
-    )
-    body = ""
-    for (kind, name), *cells in rows:
-        body += f'<tr><th scope="row"{_class(kind)}>{escape(name)}</th>'
-        body += (
-            "".join(f"<td{_class(kind)}>{escape(text)}</td>" for kind, text in cells) + "</tr>\n"
-        )
-    label = escape(caption.split(".")[0])
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{label}"><table>'
-        f"<caption>{escape(caption)}</caption>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}"
-        "</tbody></table></div>"
-    )
-
-
-def _class(kind: str) -> str:
-    return f' class="{kind}"' if kind else ""
+    call = printed.call("tools.analyse", log, asked)
+    lists = [asked["assignment"]] if asked["assignment"] else []
+    return printed.source([log, *lists], call, result.notes[0])

@@ -35,6 +35,9 @@ examples:
   python -m helpers.rerun --log log.csv --segment country --outcome converted --worth 0.01
   python -m helpers.rerun --log visits.csv --segment country --outcome spent --user customer_id
 
+Notebooks 09 and 11 and those after it have experiments or tables of their own: they are executed
+with the seed alone. For a table of customers with other columns: python -m tools.plan --help
+
 A customer file has the columns CustomerID, Gender, Age, Annual Income (k$), Spending Score (1-100).
 A log has one row per user (or give --user), a column of segments, a column with two arms, and an
 outcome of 0/1, Yes/No or any number. Both are CSV (commas, semicolons or tabs; utf-8) or Parquet.

@@ -1,0 +1,120 @@
+"""The planned experiment, run many times on the very customers: promises, counted."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from helpers import check_seed, planning
+from helpers.adjustment import adjust_many
+from helpers.assignment import draw, strata
+from helpers.planning import EVERYONE
+
+RUNS, FEWEST = 1_000, 100  # of each row, with an effect and without
+IN_ALL = 10_000_000  # customers that are given an arm in all runs: of more customers fewer runs
+MOST = 20_000  # customers of a row who take part; of more, a random sample
+AT_ONCE = 2_000_000
+
+
+class Kind(NamedTuple):
+    """How the outcomes of a pretended experiment come about, and who is in control."""
+
+    rate: bool = False
+    control_share: float = 0.5
+    correlation: float | None = None  # of baseline and outcome; None: the plan does not adjust
+
+
+def pretend(
+    customers: pd.DataFrame,
+    baseline: str,
+    segment: str,
+    kind: Kind,
+    confidence: float = 0.95,
+    seed: int = 42,
+    runs: int | None = None,
+    planned: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """What the plan promises for these customers, and how often it came true.
+
+    customers, baseline, segment, confidence: as for `planning.plan`. In each run the customers are
+    given arms anew, `outcomes` come about, and the lift is adjusted by baseline and strata. One row
+    for all users and each segment: customers who took part, lift (the smallest that is promised to
+    be detected in so many, or in planned, from `counted`), power (promised: 0.8), level,
+    false_alarms (promised: level) and runs. power is nan where no lift can be seen.
+    Raises InputError for a bad seed.
+    """
+    check_seed(seed)
+    parts = {EVERYONE: customers} | dict(iter(customers.groupby(segment, observed=True)))
+    sizes = {name: min(len(part), MOST) for name, part in parts.items()}
+    runs = runs or int(np.clip(IN_ALL / sum(sizes.values()), FEWEST, RUNS))
+    found = {}
+    for place, (name, part) in enumerate(parts.items()):
+        level = level_of(name, len(parts), confidence)
+        some = part.sample(sizes[name], random_state=seed) if len(part) > MOST else part
+        lift = _promised(some[baseline], kind, level)
+        if planned is not None and len(some) == len(part):
+            adjusted = "_adjusted" if kind.correlation is not None else ""
+            lift = float(planned.loc[name, f"smallest_detectable{adjusted}"])
+        power, alarms = (
+            _share(some[baseline], some[segment], kind, effect, level, runs, (seed, place))
+            for effect in (lift, 0.0)
+        )
+        found[name] = [len(some), lift, power, level, alarms, runs]
+    columns = ["customers", "lift", "power", "level", "false_alarms", "runs"]
+    return pd.DataFrame.from_dict(found, orient="index", columns=columns).rename_axis("segment")
+
+
+def _promised(values: pd.Series, kind: Kind, level: float) -> float:
+    """The smallest lift that the formula promises to find in so many."""
+    spread = planning.spread_of(values, kind.rate, kind.control_share)
+    return planning.smallest_detectable(planning.adjusted(spread, kind.correlation), level)
+
+
+def level_of(name: object, rows: int, confidence: float) -> float:
+    """The level of a row of the plan."""
+    return (1 - confidence) / (1 if name == EVERYONE else rows - 1)
+
+
+def _share(
+    baseline: pd.Series,
+    segment: pd.Series,
+    kind: Kind,
+    effect: float,
+    level: float,
+    runs: int,
+    seed: tuple[int, ...],
+) -> float:
+    """The share of significant experiments; nan for an effect that is not finite."""
+    if not math.isfinite(effect):
+        return math.nan
+    rng = np.random.default_rng(seed)
+    before, names = baseline.to_numpy(dtype=float), segment.astype(str)
+    codes, _ = pd.factorize(strata(names, baseline, kind.control_share), sort=True)
+    known = np.column_stack([before, pd.get_dummies(codes, dtype=float)])
+    at_once = max(1, AT_ONCE // len(before))
+    found = []
+    for first in range(0, runs, at_once):
+        size = min(at_once, runs - first)
+        treated = np.stack([draw(codes, kind.control_share, rng) for _ in range(size)])
+        y = outcomes(before, kind, treated * effect, rng)
+        found.append(adjust_many(y, treated, known)["p_value"])
+    return float((np.concatenate(found) < level).mean())
+
+
+def outcomes(
+    before: np.ndarray, kind: Kind, effect: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Outcomes with the mean and spread of the baseline, and a correlation with it, in each run.
+
+    before: n values; effect: runs x n, what is added. A customer keeps the correlation's part of
+    their own baseline and gets the rest from somebody else's. For rates that is the chance of a 1,
+    and a correlation below 0 counts as one above, since only its square matters.
+    """
+    r, mean = kind.correlation or 0.0, before.mean()
+    r = abs(r) if kind.rate else r
+    own = mean + r * (before - mean)
+    if kind.rate:
+        return (rng.random(effect.shape) < own + effect).astype(float)
+    others = rng.permuted(np.broadcast_to(before - mean, effect.shape), axis=1)
+    return own + math.sqrt(1 - r**2) * others + effect

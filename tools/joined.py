@@ -1,0 +1,170 @@
+"""Results joined with the list of who gets what: nobody is lost, or moved, without a word."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from helpers import InputError, columns, data, shown, tables, users, words
+from helpers.assignment import COLUMNS
+from helpers.experiment import ARMS
+from tools import files
+
+MOST_NAMED = 3  # ids in a note
+
+
+class Joined(NamedTuple):
+    """The users of a list with their results, one row each, and what is to be told of it."""
+
+    table: pd.DataFrame  # the id, COLUMNS of the list, and the results
+    source: tables.Source  # of the results
+    rows: int  # of the results
+    notes: list[str]  # whom the list or the results lack, who was moved
+    user: str
+    control_share: float
+    planned: pd.DataFrame | None  # plan.csv, where it lies beside the list and has its segments
+
+
+def read(
+    results: Path,
+    assignment: Path,
+    numbers: list[str],
+    user: str | None = None,
+    group: str = "group",
+    missing: float | None = None,
+) -> Joined:
+    """The users of the list in `assignment`, each with the sums of the numbers in `results`.
+
+    user: the column of ids, where a user may have several rows. group: the column of results that
+    says in which arm users were, if there is one: whoever was moved is told, and stays in the arm
+    of the list. missing: what users have who are on the list and have no row; None leaves them out.
+    Raises InputError for a list that is none, results that lack a column, blanks, values that are
+    no numbers, ids that repeat without `user`, and results of nobody on the list.
+    """
+    listed, name = _listed(assignment)
+    table, source = _results(results, name, numbers, user, group)
+    sums = table[numbers].groupby(table[name]).sum()
+    if user is not None:
+        sums = sums.apply(users.without_noise)
+    known = sums.index.isin(listed[name])
+    if not known.any():
+        raise InputError(
+            f"No {shown(name)} of {source.name} is on the list {shown(assignment.name)}: "
+            f"{shown(sums.index[0])} here, {shown(listed[name].iloc[0])} there."
+        )
+    notes = _changed(assignment)
+    if not known.all():
+        many = words.count(int((~known).sum()), "id")
+        notes.append(f"Left out: {many} not on the list ({_some(sums.index[~known])}).")
+    if group in table:
+        notes += _moved(table, name, group, listed)
+    log = listed.merge(sums, how="left", left_on=name, right_index=True)
+    absent = log[numbers[0]].isna()
+    if absent.any():
+        notes.append(_absent(log, absent, name, missing))
+        log[numbers] = log[numbers].fillna(log[numbers] if missing is None else missing)
+        log = log.dropna(subset=numbers).reset_index(drop=True)
+    share = float((listed["group"] == ARMS[0]).mean())
+    return Joined(log, source, len(table), notes, name, share, _plan(assignment, listed))
+
+
+def _listed(assignment: Path) -> tuple[pd.DataFrame, str]:
+    """The list, checked, and what its ids are called."""
+    own = [column for column in tables.read(assignment, ())[0] if column not in COLUMNS]
+    if not own:
+        raise InputError(f"{shown(assignment.name)} has no column of ids. Give the list of a plan.")
+    name, labels = own[0], ("segment", "stratum", "group")
+    listed, source = tables.read(assignment, ["baseline"], [name, *labels])
+    columns.require([name, *COLUMNS], listed, source)
+    columns.refuse_blanks([name, *COLUMNS], listed, source)
+    columns.refuse_repeats(name, listed, source, "a list has each user once")
+    for column in (name, *labels):
+        listed[column] = columns.as_labels(column, listed, source)
+    listed["baseline"] = columns.as_numbers("baseline", listed, source, data.OUTCOMES)
+    fault = "{value} is neither control nor treatment"
+    tables.refuse(~listed["group"].isin(ARMS), source, listed["group"], fault)
+    data.check_arms(listed["group"].unique(), ARMS[0], f"the list {source.name}")
+    listed["segment"] = columns.in_order(listed["segment"])
+    return listed[[name, *COLUMNS]], name
+
+
+def _results(
+    results: Path, name: str, numbers: list[str], user: str | None, group: str
+) -> tuple[pd.DataFrame, tables.Source]:
+    """The results, checked, as they stand."""
+    taken = [column for column in numbers if column in (name, *COLUMNS)]
+    if taken:
+        raise InputError(f"is {shown(taken[0])}, a column of the list. Rename yours.", "outcome")
+    if user not in (None, name):
+        raise InputError(f"is {shown(user)}, but the list names users by {shown(name)}.", "user")
+    table, source = tables.read(results, numbers, [name, group])
+    columns.require([name, *numbers], table, source)
+    columns.refuse_blanks([name, *numbers], table, source)
+    table[name] = columns.as_labels(name, table, source)
+    for column in numbers:
+        table[column] = columns.as_numbers(column, table, source, data.OUTCOMES, yes_or_no=True)
+        data.check_far(table[column], source)
+    if user is None and table[name].duplicated().any():
+        raise InputError(
+            f"is not given, and column {shown(name)} of {source.name} repeats: "
+            f"{table[name].nunique():,} values in {words.count(len(table), 'row')}.\n"
+            f"Give {shown(name)}, and the rows of a user are added up; else take rows out.",
+            "user",
+        )
+    return table, source
+
+
+# What is told
+
+
+def _changed(assignment: Path) -> list[str]:
+    """A note where the list is not as the plan left it, if that can be known."""
+    made, _ = files.made_earlier(assignment.parent, "plan")
+    if made.get(assignment.name) in (None, files.checksum(assignment)):
+        return []
+    return [
+        f"Changed: the list {shown(assignment.name)} is not as tools.plan wrote it. Compare its "
+        "checksum with the signed sheet."
+    ]
+
+
+def _moved(table: pd.DataFrame, name: str, group: str, listed: pd.DataFrame) -> list[str]:
+    """A note on users who were in another arm than the list says."""
+    said = table[group].astype("string").str.strip().fillna("")
+    if not said.isin([*ARMS, ""]).all():
+        other = said[~said.isin([*ARMS, ""])].iloc[0]
+        return [f"Not compared with the list: column {shown(group)}, which says {shown(other)}."]
+    as_listed = table[name].map(listed.set_index(name)["group"])
+    moved = table[name][(said != as_listed) & (said != "") & as_listed.notna()].drop_duplicates()
+    if moved.empty:
+        return []
+    return [
+        f"Moved: {words.count(len(moved), 'user')} in another arm by column {shown(group)} than by "
+        f"the list ({_some(moved)}). Each is compared in the arm of the list."
+    ]
+
+
+def _absent(log: pd.DataFrame, absent: pd.Series, name: str, missing: float | None) -> str:
+    """The note on users of the list who have no results."""
+    counts = [
+        f"{(absent & (log['group'] == arm)).sum():,} of {(log['group'] == arm).sum():,} in {arm}"
+        for arm in ARMS
+    ]
+    what = f"counted as {missing:g}" if missing is not None else "left out"
+    return f"Without results: {', '.join(counts)} ({_some(log[name][absent])}); {what}."
+
+
+def _some(ids: pd.Series | pd.Index) -> str:
+    more = ", ..." if len(ids) > MOST_NAMED else ""
+    return ", ".join(shown(one, 30) for one in ids[:MOST_NAMED]) + more
+
+
+def _plan(assignment: Path, listed: pd.DataFrame) -> pd.DataFrame | None:
+    """The plan beside the list, if it has the same segments of the same sizes."""
+    try:
+        planned = pd.read_csv(assignment.parent / "plan.csv", dtype={"segment": str}, index_col=0)
+        sizes = listed["segment"].astype(str).value_counts().sort_index()
+        rows = planned["customers"].iloc[1:].sort_index()
+        return planned if rows.to_dict() == sizes.to_dict() else None
+    except (OSError, ValueError, KeyError):
+        return None
