@@ -122,8 +122,10 @@ def found_again(
     best = []
     for _ in range(times):
         drawn = rng.choice(some, size=len(some))
+        sample = customers.iloc[drawn]
+        most = min(n_clusters, len(sample[list(features)].drop_duplicates()))
         with threadpool_limits(1):  # threads would wait for each other longer than they work
-            again = cluster_customers(customers.iloc[drawn], n_clusters, features, seed)["Cluster"]
+            again = cluster_customers(sample, most, features, seed)["Cluster"]
         both = pd.crosstab(clusters[drawn], again.to_numpy())
         sizes = np.add.outer(both.sum(axis=1).to_numpy(), both.sum(axis=0).to_numpy())
         best.append((both / (sizes - both)).max(axis=1))

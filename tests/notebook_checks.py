@@ -22,7 +22,7 @@ TYPED_RESULTS = {
 # Fixed by the design or published, so true in every run:
 # Wilson's and balance's customs, the quantile, tick marks.
 ALLOWED = {"1.96", "0.05", "0.1", "0.25", "0.001"}
-FIGURE = re.compile(r"\bplots\.(show|intervals|hundred|landing|strips|curves)\(")
+FIGURE = re.compile(r"\bplots\.(show|intervals|hundred|landing|strips|curves|detectable)\(")
 SHOWS = re.compile(rf"\b(words\.(say|answer)|print)\(|{FIGURE.pattern}")
 MACHINE = re.compile(
     r"/(?:home|root|tmp|work|Users)/|[A-Z]:\\\\|Warning\b|\b20\d\d-\d\d-\d\d\b|\d\d:\d\d:\d\d"

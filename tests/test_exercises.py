@@ -137,6 +137,7 @@ ASKED_FOR = {
     "07-reports": "visits in the week of the mailing",
     "08-three-stories": "always-valid interval whenever we liked",
     "11-reports": "The whole interval lies below that",
+    "12-reports": "All customers together show a clear gain",
 }
 
 

@@ -380,3 +380,40 @@ def test_names_at_the_ends_of_lines_do_not_overlap(drawn):
     assert places["control"] == 1 and places["two"] == 9.9 and places["one"] >= 10.5
     colours = {text.get_text().strip(): text.get_color() for text in texts}
     assert colours["control"] == plots.CONTROL
+
+
+def guard_detectable(draw, lifts, worth):
+    """A dot for each row that can see a lift, filled where it sees worth; names do not overlap."""
+    names = ["all users", *(f"s{i}" for i in range(1, len(lifts)))]
+    planned = pd.DataFrame({"customers": 1_000, "smallest_detectable": lifts}, index=names)
+    planned["users_needed"] = 1.0
+    figure, alt, _ = draw(planned, worth, "dollars")
+    (ax,) = figure.axes
+    dots = ax.collections[0]
+    finite = np.isfinite(lifts)
+    assert len(ax.collections) == 1  # no squares where nothing is adjusted
+    filled = [mpl.colors.to_hex(face) == plots.BLUE.lower() for face in dots.get_facecolors()]
+    assert (np.array(filled)[finite] == (np.array(lifts) <= worth)[finite]).all()
+    said = sum(lift <= worth for lift in lifts[1:])
+    assert alt.startswith(f"{said} of {len(lifts) - 1} segments can be tested alone.")
+    assert {text.get_text() for text in ax.texts} >= {
+        n for n, f in zip(names, finite, strict=True) if f
+    }
+    assert ("left out" in ax.get_xlabel()) == (not finite.all())
+    assert min(text.get_fontsize() for text in ax.texts) >= 11
+    heights = sorted(
+        Text.get_window_extent(text).y0 for text in ax.texts if text.get_text() in names
+    )
+    assert (np.diff(heights) > 10).all()
+
+
+@pytest.mark.parametrize("lifts", [[3, 8, 6.9, 20], [3, np.inf, 9, np.nan], [9, *[20.0] * 30]])
+def test_what_can_be_seen_is_filled(drawn, lifts):
+    guard_detectable(lambda *given: drawn(plots.detectable, *given), lifts, 7.0)
+
+
+def test_what_can_be_seen_is_told_apart(drawn):
+    def faulty(planned, worth, unit):
+        return drawn(plots.detectable, planned, 2 * worth, unit)
+
+    caught(lambda draw: guard_detectable(draw, [3, 8, 6.9, 20], 7.0), faulty)
