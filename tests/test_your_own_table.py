@@ -314,9 +314,9 @@ def test_pretended_outcomes_are_like_the_baseline():
 
 
 def test_the_page_pretends_as_the_helper_does():
-    before, same = shop.customers(6)["monetary"].to_numpy(), pd.Series(["one"] * 3_000)
+    before = shop.customers(6)["monetary"].to_numpy()
     kind, rng = rehearsal.Kind(correlation=0.6), np.random.default_rng(8)
-    y = rehearsal.outcomes(before, same, kind, np.zeros((40, 3_000)), rng)
+    y = rehearsal.outcomes(before, kind, np.zeros((40, 3_000)), rng)
     page = np.array([by_the_page(before, 0.6, rng) for _ in range(40)])
     assert y.std() == pytest.approx(page.std(), rel=0.02)
     r = [np.mean([np.corrcoef(before, one)[0, 1] for one in many]) for many in (y, page)]
@@ -333,10 +333,7 @@ def worlds():
     kind = rehearsal.Kind(correlation=0.6)
     planned = planning.plan(customers, "monetary", 7.0, "channel", correlation=0.6)
     lift = planned["smallest_detectable_adjusted"].iloc[0]
-    ys = [
-        rehearsal.outcomes(before, customers["channel"], kind, effect * lists, rng)
-        for effect in (0.0, lift)
-    ]
+    ys = [rehearsal.outcomes(before, kind, effect * lists, rng) for effect in (0.0, lift)]
     return ys, lists, before, adjustment.known_columns(customers["monetary"], strata)
 
 
