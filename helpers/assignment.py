@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import check_seed, check_share
+from helpers.data import EVERYONE
 from helpers.experiment import ARMS
 
 COLUMNS = ("segment", "stratum", "baseline", "group")
@@ -91,7 +92,7 @@ def balance(listed: pd.DataFrame) -> pd.DataFrame:
     spread of all (ddof 1), nan where nothing varies.
     """
     spread = listed["baseline"].std(ddof=1)
-    parts = {"all users": listed} | dict(iter(listed.groupby("segment")))
+    parts = {EVERYONE: listed} | dict(iter(listed.groupby("segment")))
     rows = {}
     for name, part in parts.items():
         arms = part.groupby("group")["baseline"].agg(["size", "mean"]).reindex(ARMS)
@@ -103,6 +104,7 @@ def balance(listed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _in_order(ids: pd.Series) -> pd.Series:
-    """The ids, as numbers where all of them are."""
+    """The ids, as numbers where all of them are, and no two are the same one; else as text."""
     numbers = pd.to_numeric(ids, errors="coerce")
-    return numbers if numbers.notna().all() else ids.astype(str)
+    apart = numbers.nunique() == len(ids) and np.isfinite(numbers).all()
+    return numbers if apart else ids.astype(str)

@@ -72,10 +72,12 @@ def as_numbers(
     limits.
     """
     column = table[name]
-    if column.dtype == bool and yes_or_no:
+    if pd.api.types.is_bool_dtype(column) and yes_or_no:
         _note(source, "True = 1")
         return column.astype(int)
-    numeric = pd.api.types.is_numeric_dtype(column) and column.dtype != bool
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if column.dtype == np.float16:
+        column = column.astype(float)
     numbers = column if numeric else _from_text(column.astype(str).str.strip(), source, yes_or_no)
     fault = "{value} is not a number: write digits, such as 42"
     tables.refuse(numbers.isna(), source, column, fault)

@@ -18,6 +18,7 @@ RANGES = {"Age": (0, 120), "Annual Income (k$)": (0, 10_000), "Spending Score (1
 ADDED_BY_THE_COURSE = ("Cluster", "group", "outcome")
 OUTCOMES = (-(10**12), 10**12)  # squares of them can still be added up
 SEGMENT = "segment"  # of customers who are planned for
+EVERYONE = "all users"  # what tables call the row of all
 PLANNED = (SEGMENT, "stratum", "group")  # what an assignment calls its own columns
 FAR = 1e10  # standard deviations from zero: digits end at a millionth of one
 MOST_SEGMENTS = 60  # more would not be told apart in a picture, nor in a decision
@@ -213,7 +214,7 @@ def check_segments(column: pd.Series, source: tables.Source) -> None:
 def check_far(numbers: pd.Series, source: tables.Source) -> None:
     """Raise InputError where rounding would show in what is computed."""
     middle, spread = numbers.mean(), numbers.std()
-    if abs(middle) > FAR * spread > 0:
+    if abs(middle) > FAR * spread > 0 and numbers.nunique() > 1:
         raise InputError(
             f"{source.name}, column {shown(numbers.name)}: values of about {middle:.6g} that "
             f"differ by some {spread:.2g} cannot be told apart well. Subtract {middle:.0f} from "
@@ -261,6 +262,7 @@ def _check_own(user: str, numbers: Sequence[str], segment: str, source: tables.S
     if user in (*numbers, segment):
         raise InputError(f"is {shown(user)}, which has another purpose. Name the ids.", "id")
     taken = [name for name in (user, *numbers) if name in PLANNED]
+    taken += [user] if user == "baseline" else []
     if taken:
         raise InputError(
             f"{source.name} has a column {tables.names(taken)}, a name that the plan gives itself. "
@@ -271,6 +273,8 @@ def _check_own(user: str, numbers: Sequence[str], segment: str, source: tables.S
 def _refuse_single(cut: pd.Series, source: tables.Source) -> None:
     """Raise InputError at a segment of one customer, or a band of none."""
     check_segments(cut, source)
+    if EVERYONE in map(str, cut.unique()):
+        raise InputError(f"has the value '{EVERYONE}', the name of another row.", "segment")
     sizes = cut.value_counts()
     few = sizes.index[sizes < 2]
     if len(few):

@@ -15,16 +15,16 @@ from scipy import stats
 from helpers import InputError, check_share, coins, doubts, experiment, power, words
 from helpers.adjustment import compare_adjusted, known_columns
 from helpers.comparison import Comparison
+from helpers.data import EVERYONE
 from helpers.goals import Design, Goal, check_confidence, kind_of, with_limit
 from helpers.inference import compare_means, compare_rates
 from helpers.metrics import compare_ratios
 
 BLANK = {field.name: math.nan for field in fields(Comparison)}
 NOT_TESTABLE = f"{words.DO_NOT_READ}: too few users to test, or nothing varies"
-EVERYONE = "all users"
 RATIO_ALARM = 0.001
 OUTCOME_OPEN = "the outcome is open"  # as guardrails are, too
-__all__ = ["Design", "Goal"]
+__all__ = ["EVERYONE", "Design", "Goal"]
 
 
 def decide(

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import pandas as pd
 from scipy import optimize
 
-from helpers import InputError, check_share, decisions, goals, is_number, power, words
+from helpers import InputError, check_share, goals, is_number, power, words
+from helpers.data import EVERYONE
 
-EVERYONE = decisions.EVERYONE
 ALONE, TOGETHER, NO = "alone", "together", "no"
 
 
@@ -87,7 +87,12 @@ def adjusted(spread: Spread, correlation: float | None) -> Spread:
 
 
 def users_needed(spread: Spread, lift: float, level: float) -> float:
-    """Users in both arms for 80 % power, not rounded; nan where nothing varies."""
+    """Users in both arms for 80 % power, not rounded; nan where nothing varies.
+
+    inf: no rate rises by so much from here.
+    """
+    if spread.rate and spread.mean + lift > 1:
+        return math.inf
     sd = _equal_arms_sd(spread, lift)
     return 2 * power.sample_size(lift, sd, alpha=level) if sd > 0 else math.nan
 
@@ -110,6 +115,19 @@ def smallest_detectable(spread: Spread, level: float) -> float:
             lambda lift: users_needed(spread, lift, level) - spread.customers, 1e-9, most
         )
     )
+
+
+def standard_error(spread: Spread, lift: float) -> float:
+    """Of the lift, if the true one is such."""
+    return 2 * _equal_arms_sd(spread, lift) / math.sqrt(spread.customers)
+
+
+def chance(spread: Spread, lift: float, level: float) -> float:
+    """The power to find this lift with all customers; nan where nothing varies, or who are few."""
+    sd = _equal_arms_sd(spread, lift)
+    if spread.customers < 4 or not sd > 0:
+        return math.nan
+    return power.power(spread.customers / 2, lift, sd, alpha=level)
 
 
 def _equal_arms_sd(spread: Spread, lift: float) -> float:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from helpers import check_seed, planning
+from helpers import check_seed, doubts, planning
 from helpers.adjustment import adjust_many
 from helpers.assignment import draw, strata
 from helpers.planning import EVERYONE
@@ -40,8 +40,9 @@ def pretend(
     customers, baseline, segment, confidence: as for `planning.plan`. In each run the customers are
     given arms anew, `outcomes` come about, and the lift is adjusted by baseline and strata. One row
     for all users and each segment: customers who took part, lift (the smallest that is promised to
-    be detected in so many, or in planned, from `counted`), power (promised: 0.8), level,
-    false_alarms (promised: level) and runs. power is nan where no lift can be seen.
+    be detected in so many, or that of the plan, if given), level, runs, power (promised: 0.8),
+    false_alarms (promised: level), and doubt: why `decisions.judge` would not read such a row, or
+    "". power is nan where no lift can be seen.
     Raises InputError for a bad seed.
     """
     check_seed(seed)
@@ -56,13 +57,30 @@ def pretend(
         if planned is not None and len(some) == len(part):
             adjusted = "_adjusted" if kind.correlation is not None else ""
             lift = float(planned.loc[name, f"smallest_detectable{adjusted}"])
-        power, alarms = (
-            _share(some[baseline], some[segment], kind, effect, level, runs, (seed, place))
-            for effect in (lift, 0.0)
-        )
-        found[name] = [len(some), lift, power, level, alarms, runs]
-    columns = ["customers", "lift", "power", "level", "false_alarms", "runs"]
+        counted = _counted(some[baseline], some[segment], kind, lift, level, runs, (seed, place))
+        found[name] = [len(some), lift, level, runs, *counted]
+    columns = ["customers", "lift", "level", "runs", "power", "false_alarms", "doubt"]
     return pd.DataFrame.from_dict(found, orient="index", columns=columns).rename_axis("segment")
+
+
+def _counted(
+    baseline: pd.Series,
+    segment: pd.Series,
+    kind: Kind,
+    lift: float,
+    level: float,
+    runs: int,
+    seed: tuple[int, ...],
+) -> tuple[float, float, str]:
+    """Power, false alarms, and why such a row would not be read."""
+    luck = _experiments(baseline, segment, kind, 0.0, runs, seed)
+    p, worse = luck["p_value"].to_frame(0), (luck["lift"] < 0).to_frame(0)
+    doubt = doubts.doubts(p, pd.Series([1.0]), level, level, worse)[0]
+    power = math.nan
+    if math.isfinite(lift):
+        seen = _experiments(baseline, segment, kind, lift, runs, seed)["p_value"] < level
+        power = float(seen.mean())
+    return power, float((p[0] < level).mean()), doubt
 
 
 def _promised(values: pd.Series, kind: Kind, level: float) -> float:
@@ -76,18 +94,15 @@ def level_of(name: object, rows: int, confidence: float) -> float:
     return (1 - confidence) / (1 if name == EVERYONE else rows - 1)
 
 
-def _share(
+def _experiments(
     baseline: pd.Series,
     segment: pd.Series,
     kind: Kind,
     effect: float,
-    level: float,
     runs: int,
     seed: tuple[int, ...],
-) -> float:
-    """The share of significant experiments; nan for an effect that is not finite."""
-    if not math.isfinite(effect):
-        return math.nan
+) -> pd.DataFrame:
+    """The lift and p-value of each run, as of `adjustment.adjust_many`."""
     rng = np.random.default_rng(seed)
     before, names = baseline.to_numpy(dtype=float), segment.astype(str)
     codes, _ = pd.factorize(strata(names, baseline, kind.control_share), sort=True)
@@ -98,8 +113,8 @@ def _share(
         size = min(at_once, runs - first)
         treated = np.stack([draw(codes, kind.control_share, rng) for _ in range(size)])
         y = outcomes(before, kind, treated * effect, rng)
-        found.append(adjust_many(y, treated, known)["p_value"])
-    return float((np.concatenate(found) < level).mean())
+        found.append(adjust_many(y, treated, known))
+    return pd.concat(found, ignore_index=True)
 
 
 def outcomes(

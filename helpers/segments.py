@@ -96,7 +96,7 @@ def evened(customers: pd.DataFrame, features: Sequence[str]) -> tuple[pd.DataFra
         if values.min() >= 0:
             tries["logarithm"] = np.log1p(values)
         even = (said for said, tried in tries.items() if abs(tried.skew()) <= 1)
-        how[name] = next(even, "ranks")
+        how[name] = next(even, "ranks") if values.nunique() > 1 else "as it is"
         ranks = (values.rank() - 1) / max(1, len(values) - 1)
         found[name] = tries.get(how[name], ranks)
     return pd.DataFrame(found), pd.Series(how, name="how")

@@ -1,4 +1,4 @@
-"""The page of tools.analyse as people read it, in Chromium: make book-test.
+"""The pages of tools.analyse and tools.plan as people read them, in Chromium: make book-test.
 
 axe finds nothing (WCAG 2.2 AA and its best practice), nothing is asked for, it is no wider than a
 phone, and it prints on two sheets of A4 at most. Beside each check stands a fault.
@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from helpers import coins
-from tests import audit_book
+from tests import audit_book, test_plan_page
 from tests.audit_book import DESK, PHONE, Reader
+from tests.test_plan import people
+from tests.test_plan_page import pages, planned
 from tests.test_report import ASKED, ODD, a_log, guarded
 from tools import analyse, report
 
@@ -51,6 +53,42 @@ def address(request, tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     path.write_text(report.page(result, tmp_path / "log.csv", asked), encoding="utf-8")
     return path.as_uri()
+
+
+def many_towns():
+    towns = [f"the town of number {i}, at length" for i in range(40)]
+    return people(1_600).assign(channel=np.random.default_rng(4).choice(towns, 1_600))
+
+
+def short_of(seed=1):
+    rng = np.random.default_rng(seed)
+    return people(1_200).assign(bought=(rng.random(1_200) < 0.01) * 1)
+
+
+PLANS = {name: (people(), options) for name, options in test_plan_page.KINDS.items()}
+RARE = {"segment": "channel", "baseline": "bought", "rate": True, "worth": 0.02}
+ALL = {"segment": "channel", "correlation": 0.5, "assign": True}
+PLANS |= {
+    "forty towns": (many_towns(), ALL),
+    "formula falls short": (short_of(), RARE | {"control_share": 0.1, "assign": True}),
+    "odd names": (people().assign(channel=lambda t: t["channel"] + ' <b>&"x"' + "y" * 60), ALL),
+    "eight clusters": (people(), {"features": ("visits", "monetary", "age"), "n_clusters": 8}),
+}
+
+
+@pytest.mark.parametrize("kind", PLANS)
+def test_a_plan_and_its_sheet_are_read_by_everybody(browser, tmp_path, kind):
+    frame, options = PLANS[kind]
+    for place, text in enumerate(pages(*planned(tmp_path, options, frame))):
+        path = tmp_path / f"page{place}.html"
+        path.write_text(text, encoding="utf-8")
+        for viewport in (DESK, PHONE):
+            reader = Reader(browser, "file:", viewport)
+            page = reader.open(path.as_uri().removeprefix("file:"))
+            assert (reader.outside, reader.missing) == ([], [])
+            assert reader.violations() == [] and reader.too_wide() <= 0
+            assert sheets(page) == 1 if place else 1 <= sheets(page) <= 2
+            reader.context.close()
 
 
 def sheets(page):

@@ -73,6 +73,53 @@ def test_missing_unknown_and_moved_are_told(experiment):
     counted = read(folder, spoiled, missing=0.0)
     assert len(counted.table) == 240 and "counted as 0" in counted.notes[-1]
     assert (counted.table.set_index("customer")["after"].loc[gone] == 0).all()
+    assert counted.filled and not found.filled and "unlike" not in counted.notes[-1]
+
+
+def test_results_that_one_arm_lacks_are_told_loudly(experiment):
+    folder, listed, results = experiment
+    lost = listed["customer"][listed["group"] == "control"].head(40)
+    fewer = results[~results["customer"].isin(lost)]
+    filled = read(folder, fewer, missing=0.0)
+    assert "lack results far more unlike than chance (p" in filled.notes[-1]
+    odd = analysed(folder, fewer)
+    assert odd.table["decision"].str.startswith("check the ratio").all()
+    said = "\n".join(analyse.decided.lines(odd))
+    assert "find out why one arm lacks more results" in said and "--control-share" not in said
+
+
+def test_a_segment_without_results_is_told(experiment):
+    folder, listed, results = experiment
+    web = listed["customer"][listed["segment"] == "web"]
+    found = read(folder, results[results["customer"].isin(web)])
+    assert "No results at all in: store. Nothing is said of them." in found.notes
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e13])
+def test_a_value_that_nobody_has_is_refused(experiment, value):
+    folder, _, results = experiment
+    with pytest.raises(InputError, match="missing is"):
+        read(folder, results, missing=value)
+    ones = results.assign(after=(results["after"] > 20) * 1)
+    with pytest.raises(InputError, match="missing is 2, but after is 0 or 1"):
+        read(folder, ones, missing=2.0)
+
+
+def test_a_column_that_was_typed_must_be_there(experiment):
+    folder, _, results = experiment
+    with pytest.raises(InputError, match="lacks 'arm'"):
+        read(folder, results, group="arm")
+
+
+def test_a_list_with_a_column_in_front_and_long_names(experiment):
+    folder, listed, results = experiment
+    want = read(folder, results).table
+    listed.insert(0, "note", "x")
+    listed.to_csv(folder / "assignment.csv", index=False)
+    pd.testing.assert_frame_equal(read(folder, results).table, want)
+    long = listed.assign(segment="A" * 100, stratum="A" * 100 + ", middle")
+    long.to_csv(folder / "assignment.csv", index=False)
+    assert len(read(folder, results).table) == 240
 
 
 def test_another_column_called_group_is_told(experiment):

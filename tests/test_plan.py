@@ -85,7 +85,10 @@ def test_the_case_of_the_shop(run):
             assert rows.loc[name, column] == pytest.approx(value, rel=1e-8)
             assert rows.loc[name, column] != pytest.approx(value * 1.001, rel=1e-8)
     assert {path.name for path in out.iterdir()} == {"plan.csv", "plan.html", ".made_by_plan.json"}
-    assert "app: together (1,011 customers; smallest detectable lift 8.99; 3,260 needed)" in said
+    assert (
+        "app: together (1,011 customers; smallest detectable lift: 8.99; users needed: 3,260)"
+        in said
+    )
 
     by = "--features recency,frequency,monetary --n-clusters 3 --id customer --baseline monetary"
     _, said, out = run(CASES / "customers_rfm.csv", f"{by} --worth 5 --assign", "clusters")
@@ -143,7 +146,9 @@ def test_a_list_is_not_replaced(run, table):
     _, _, out = run(path, f"{CALL} --assign")
     listed = (out / "assignment.csv").read_bytes()
     code, said, _ = run(path, f"{CALL} --assign --seed 1")
-    assert code == 2 and "is another list, and may have been used" in said
+    assert code == 2 and "is another one, and may have been used, or signed" in said
+    code, said, _ = run(path, f"{CALL} --assign".replace("--worth 5", "--worth 9"))
+    assert code == 2 and "sheet.html is another one" in said
     code, said, _ = run(path, CALL)
     assert code == 2 and "Give --assign, or another folder" in said
     assert (out / "assignment.csv").read_bytes() == listed
@@ -194,7 +199,7 @@ def test_segments_cut_by_the_baseline_are_said_to_be_at_their_best(run, table):
     _, said, out = run(path, cut)
     rows = csv_of(out).set_index("segment")
     assert rows.loc["under 20", "testable"] == "alone"
-    assert "regression to the mean" in said and "could then not be tested alone" in said
+    assert "regression to the mean" in said and "Do not count on them alone" in said
     assert "regression to the mean" in (out / "plan.html").read_text(encoding="utf-8")
     _, said, _ = run(path, CALL, "other")
     assert "regression to the mean" not in said
@@ -226,8 +231,8 @@ def test_where_the_formula_falls_short_it_is_said(run, table):
     )
     options = "--id id --segment part --baseline y --rate --worth 0.012 --control-share 0.1"
     _, said, out = run(table(rare), options)
-    assert "by the formula" in said and "so the plan shows counted numbers" in said
-    assert "so the plan shows counted numbers" in (out / "plan.html").read_text(encoding="utf-8")
+    assert "the formula promises 80 % power where" in said and "shown: " in said
+    assert "the formula promises" in (out / "plan.html").read_text(encoding="utf-8")
     found = csv_of(out)
     formula = planning.plan(rare, "y", 0.012, "part", True, 0.1)
     assert (found["users_needed"].to_numpy() > formula["users_needed"].to_numpy()).any()
@@ -290,6 +295,10 @@ def test_refused(run, table, tmp_path, options, said):
 
 
 SPOILED = {
+    "all users": (
+        lambda t: t.assign(channel=t["channel"].replace("web", "all users")),
+        "--segment has the value 'all users'",
+    ),
     "a blank": (lambda t: t.assign(monetary=t["monetary"].mask(t.index == 4)), "line 6"),
     "a blank id": (lambda t: t.assign(customer=t["customer"].mask(t.index == 4)), "line 6"),
     "one segment": (lambda t: t.assign(channel="web"), "1 value; segments can be 2 to 60"),
@@ -317,6 +326,62 @@ def test_a_name_of_the_plan_is_refused(run, table):
     frame = people().rename(columns={"monetary": "stratum"})
     code, error, _ = run(table(frame), ALL.replace("monetary", "stratum"))
     assert code == 2 and "a name that the plan gives itself" in error
+
+
+def test_ids_are_not_called_as_the_list_calls_its_own(run, table):
+    path = table(people().rename(columns={"customer": "baseline"}))
+    code, error, _ = run(path, ALL.replace("customer", "baseline"))
+    assert code == 2 and "a name that the plan gives itself" in error
+
+
+@pytest.mark.parametrize(
+    "write",
+    [lambda i: str(10**20 + i), lambda i: f"{i % 150}" + "." * (i < 150), lambda i: f"1e{i + 400}"],
+)
+def test_ids_that_are_one_number_are_told_apart(run, table, write):
+    """As numbers they would tie, and the order of rows would decide."""
+    frame = people().assign(customer=[write(i) for i in range(300)])
+    lists = []
+    for place, mixed in enumerate((frame, frame.sample(frac=1, random_state=1))):
+        _, _, out = run(table(mixed, f"own{place}.csv"), f"{CALL} --assign", f"out{place}")
+        lists.append((out / "assignment.csv").read_bytes())
+    assert lists[0] == lists[1]
+
+
+def test_the_share_that_is_advised_is_taken(run, table):
+    few = people().assign(channel=["x"] * 7 + ["web"] * 293)
+    code, error, _ = run(table(few), f"{ALL} --control-share 0.1")
+    advised = re.search(r"share from ([0-9.]+) to ([0-9.]+)\.", error)
+    assert code == 2 and advised
+    for place, share in enumerate(advised.groups()):
+        assert run(table(few), f"{ALL} --control-share {share}", f"out{place}")[0] == 0
+
+
+def test_what_a_segment_cannot_say_is_told(run, table):
+    flat = people().assign(monetary=lambda t: t["monetary"].where(t["channel"] == "web", 3))
+    _, said, out = run(table(flat), ALL)
+    assert "store: the baseline does not vary there" in said and "unknown" in said
+    high = people(600).assign(rate=lambda t: (t["channel"] == "web") * 0.9 + 0.05)
+    options = ALL.replace("monetary", "rate").replace("--worth 5", "--rate --worth 0.2")
+    _, said, out = run(table(high), options, "high")
+    assert "web: no rate rises by so much from where it is there." in said
+    assert csv_of(out).set_index("segment").loc["web", "users_needed"] == math.inf
+
+
+def test_columns_that_parquet_has(run, tmp_path):
+    frame = people().assign(flag=pd.array([True, False] * 150, dtype="boolean"))
+    frame["half"] = frame["monetary"].astype("float16")
+    frame.to_parquet(tmp_path / "own.parquet")
+    options = ALL.replace("monetary", "flag").replace("--worth 5", "--rate --worth 0.1")
+    assert run(tmp_path / "own.parquet", options, "flag")[0] == 0
+    assert run(tmp_path / "own.parquet", ALL.replace("monetary", "half"), "half")[0] == 0
+
+
+def test_constant_features_are_not_called_lopsided(run, table):
+    frame = people().assign(x=0.3)
+    by = "--id customer --features x,age --n-clusters 2 --baseline monetary --worth 5"
+    _, said, _ = run(table(frame), by)
+    assert "Clustered by" not in said
 
 
 def test_help_says_every_option(capsys):

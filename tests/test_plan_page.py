@@ -61,16 +61,17 @@ def test_a_page_says_what_the_plan_says(tmp_path, options):
     text = text_of(page)
     assert "nan" not in text.lower().split() and "None" not in text
     everyone, rest = found.table.iloc[0], found.table.iloc[1:]
-    can = "can tell" if everyone["testable"] == "together" else "cannot tell"
-    assert f"together {can}" in text
+    enough = "enough" if everyone["testable"] == "together" else "too few"
+    assert f"together are {enough}." in text
     alone = (rest["testable"] == "alone").sum()
-    assert f"Of {len(rest)} segments, {alone} alone." in text
+    best = " at best" if found.cut and alone > 0 else ""
+    assert f"{alone} of {len(rest)} segments alone{best}." in text
     for kind, says in plan_page.SAYS.items():
-        assert (says in text.lower()) == (kind in rest["testable"].tolist()), kind
+        assert (f"{says}:" in text.lower()) == (kind in rest["testable"].tolist()), kind
     for name, row in found.table.iterrows():
         assert str(name) in text and f"{row['customers']:,.0f}" in text
         assert plan_page.users(row["users_needed"]) in text
-    assert ("adjusted" in [cell.strip() for cell in re.findall(r"<th[^>]*>([^<]+)", page)]) == (
+    assert ("adjusted: lift" in re.findall(r"<th[^>]*>([^<]+)", page)) == (
         asked["correlation"] is not None
     )
 
@@ -100,7 +101,7 @@ def test_a_border_is_not_rounded_away():
     assert plan_page._apart(5.0004, 5.0) == "5.0004"
     assert plan_page._apart(4.9999, 5.0) == "4.9999"
     assert plan_page._apart(13.62, 5.0) == "13.6"
-    assert plan_page.users(0.2) == "1" and plan_page.users(float("inf")) == "none are enough"
+    assert plan_page.users(0.2) == "1" and plan_page.users(float("inf")) == "none is enough"
     assert plan_page.lift(float("nan")) == "unknown" and plan_page.lift(0.00123) == "0.00123"
 
 
@@ -109,18 +110,18 @@ def test_many_segments_are_shown_in_part(tmp_path):
     frame = people(1_200).assign(channel=[f"town {i}" for i in rng.integers(40, size=1_200)])
     found, path, asked = planned(tmp_path, {"segment": "channel", "assign": True}, frame)
     page = pages(found, path, asked)[0]
-    assert "Shown are 14; all 41 stand in plan.csv." in text_of(page)
+    assert "Shown are 12; all 41 stand in plan.csv." in text_of(page)
     assert page.count("town") < 120
 
 
 def test_false_alarms_and_weak_rehearsals_are_told(tmp_path):
     found, _, asked = planned(tmp_path, KINDS["plain"])
-    loud = found.pretended.assign(false_alarms=0.3)
+    loud = found.pretended.assign(doubt="without effect 30 %")
     said = plan_page.shortfalls(found._replace(pretended=loud), asked)
-    assert len(said) == 3 and "instead of 5.0 %" in said[0]
+    assert len(said) == 3 and "do not read (without effect 30 %)" in said[0]
     weak = found.pretended.assign(power=0.5)
     said = plan_page.shortfalls(found._replace(pretended=weak), asked)
-    assert len(said) == 3 and "Plan for more users" in said[0]
+    assert len(said) == 3 and "Plan for more customers" in said[0]
     assert (
         plan_page.shortfalls(found._replace(short=pd.DataFrame(columns=found.short.columns)), asked)
         == []

@@ -195,7 +195,7 @@ def _of_list(log: Path, asked: dict[str, Any]) -> decided.Result:
     guards = [guard._replace(covariate="baseline") for guard in asked["guardrail"]]
     asked = asked | {"covariate": "baseline", "guardrail": guards}
     result = _decided(found.table, asked, design, [said, *found.notes])
-    return result._replace(planned=found.planned)
+    return result._replace(planned=found.planned, filled=found.filled)
 
 
 def _decided(

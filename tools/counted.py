@@ -32,8 +32,8 @@ def counted(
     outcomes drawn from the baselines of a row: for the smallest detectable lift and as many users
     as there are, and for worth and the users needed (of numbers, up to `MOST`). Where it is clearly
     below 80 %, the least lift and users are looked for that have it, and columns for adjusting
-    change alike. The second table has a row for each such case: power, smallest_detectable and
-    users_needed of the formula.
+    change alike. The second table has a row for each such case: smallest_detectable and
+    users_needed of the formula, power_of_lift and power_of_users.
     """
     table, short = planned.copy(), {}
     parts = {EVERYONE: customers} | dict(iter(customers.groupby(segment, observed=True)))
@@ -44,14 +44,10 @@ def counted(
         level = rehearsal.level_of(name, len(parts), confidence)
         trial = Trial(part[baseline].to_numpy(dtype=float), kind, level, (seed, place))
         powers = [trial.power(users, lift), trial.power(needed, worth)]
-        if not any(power < ENOUGH for power in powers):  # nan where it is not counted
-            continue
-        short[name] = {
-            "power": float(np.nanmin(powers)),
-            "smallest_detectable": lift,
-            "users_needed": needed,
-        }
-        _mend(table, name, trial, worth)
+        if any(power < ENOUGH for power in powers):  # nan where it is not counted
+            formula = {"smallest_detectable": lift, "users_needed": needed}
+            short[name] = formula | {"power_of_lift": powers[0], "power_of_users": powers[1]}
+            _mend(table, name, trial, worth)
     table["testable"] = planning.testable(table["smallest_detectable"], worth)
     return table, pd.DataFrame.from_dict(short, orient="index").rename_axis("segment")
 

@@ -38,6 +38,7 @@ class Result(NamedTuple):
     rate: bool  # lifts are differences of shares
     users: int
     worth_given: bool
+    filled: bool = False  # whether users without results were given a value
     planned: pd.DataFrame | None = None  # what the plan said, where a list of it was analysed
 
 
@@ -50,7 +51,8 @@ def as_csv(result: Result) -> str:
 def lines(result: Result) -> list[str]:
     """What is printed: what was understood, and the decisions."""
     table = result.table.set_axis(names(result))
-    odd = ratio_lines(list(table["ratio_p"].items()), result.design.control_share)
+    listed = bool(result.design.strata)
+    odd = ratio_lines(list(table["ratio_p"].items()), result.design.control_share, listed)
     if odd:
         return [*result.notes, *odd]
     (scale, unit), at_least = unit_of(result.goal, result.rate), digits(result)
@@ -108,12 +110,20 @@ def digits(result: Result) -> int:
     return 2 if math.isnan(narrow) else min(8, max(0, 2 - math.floor(math.log10(narrow))))
 
 
-def ratio_lines(ratios: Sequence[tuple[object, float]], control_share: float) -> list[str]:
-    """Two lines where a p-value says that the arms do not have the planned ratio, else none."""
+def ratio_lines(
+    ratios: Sequence[tuple[object, float]], control_share: float, listed: bool = False
+) -> list[str]:
+    """Two lines where a p-value says that the arms do not have the planned ratio, else none.
+
+    listed: whether a list says who is in which arm, so that the share is known.
+    """
     odd = "; ".join(shown(name) for name, p in ratios if p < decisions.RATIO_ALARM)
     if not odd:
         return []
     fits = f"a control share of {control_share:.4g} does not fit {odd}"
+    if listed:
+        why = "Nothing is decided before that: find out why one arm lacks more results."
+        return [f"Check the ratio of the arms first: {fits}.", why]
     return [
         f"Check the ratio of the arms first: {fits}.",
         "Nothing is decided before that: look for the broken pipe, or give the planned share with "

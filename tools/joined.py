@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from helpers import InputError, columns, data, shown, tables, users, words
+from helpers import InputError, columns, data, decisions, experiment, shown, tables, users, words
 from helpers.assignment import COLUMNS
 from helpers.experiment import ARMS
 from tools import files
 
 MOST_NAMED = 3  # ids in a note
+GROUP = "group"  # looked for in results, and not missed
 
 
 class Joined(NamedTuple):
@@ -22,6 +23,7 @@ class Joined(NamedTuple):
     notes: list[str]  # whom the list or the results lack, who was moved
     user: str
     control_share: float
+    filled: bool  # whether users without results were given a value
     planned: pd.DataFrame | None  # plan.csv, where it lies beside the list and has its segments
 
 
@@ -30,7 +32,7 @@ def read(
     assignment: Path,
     numbers: list[str],
     user: str | None = None,
-    group: str = "group",
+    group: str = GROUP,
     missing: float | None = None,
 ) -> Joined:
     """The users of the list in `assignment`, each with the sums of the numbers in `results`.
@@ -41,7 +43,7 @@ def read(
     Raises InputError for a list that is none, results that lack a column, blanks, values that are
     no numbers, ids that repeat without `user`, and results of nobody on the list.
     """
-    listed, name = _listed(assignment)
+    listed, name = _listed(assignment, results)
     table, source = _results(results, name, numbers, user, group)
     sums = table[numbers].groupby(table[name]).sum()
     if user is not None:
@@ -50,36 +52,44 @@ def read(
     if not known.any():
         raise InputError(
             f"No {shown(name)} of {source.name} is on the list {shown(assignment.name)}: "
-            f"{shown(sums.index[0])} here, {shown(listed[name].iloc[0])} there."
+            f"{shown(sums.index[0])} here, {shown(listed[name].iloc[0])} there. Write them alike."
         )
     notes = _changed(assignment)
     if not known.all():
         many = words.count(int((~known).sum()), "id")
-        notes.append(f"Left out: {many} not on the list ({_some(sums.index[~known])}).")
+        alike = " Are they written as there, such as 007 and 7?" if known.mean() < 0.9 else ""
+        notes.append(f"Left out: {many} not on the list ({_some(sums.index[~known])}).{alike}")
     if group in table:
         notes += _moved(table, name, group, listed)
     log = listed.merge(sums, how="left", left_on=name, right_index=True)
     absent = log[numbers[0]].isna()
+    _check_missing(missing, sums, numbers)
     if absent.any():
         notes.append(_absent(log, absent, name, missing))
+        notes += _empty(log, absent) if missing is None else []
         log[numbers] = log[numbers].fillna(log[numbers] if missing is None else missing)
         log = log.dropna(subset=numbers).reset_index(drop=True)
     share = float((listed["group"] == ARMS[0]).mean())
-    return Joined(log, source, len(table), notes, name, share, _plan(assignment, listed))
+    filled = bool(absent.any()) and missing is not None
+    planned = _plan(assignment, listed)
+    return Joined(log, source, len(table), notes, name, share, filled, planned)
 
 
-def _listed(assignment: Path) -> tuple[pd.DataFrame, str]:
-    """The list, checked, and what its ids are called."""
+def _listed(assignment: Path, results: Path) -> tuple[pd.DataFrame, str]:
+    """The list, checked, and what its ids are called: as in the results, if that can be."""
+    there = set(tables.read(results, ())[0])
     own = [column for column in tables.read(assignment, ())[0] if column not in COLUMNS]
     if not own:
         raise InputError(f"{shown(assignment.name)} has no column of ids. Give the list of a plan.")
-    name, labels = own[0], ("segment", "stratum", "group")
+    name = next((column for column in own if column in there), own[0])
+    labels = ("segment", "stratum", "group")
     listed, source = tables.read(assignment, ["baseline"], [name, *labels])
     columns.require([name, *COLUMNS], listed, source)
     columns.refuse_blanks([name, *COLUMNS], listed, source)
     columns.refuse_repeats(name, listed, source, "a list has each user once")
-    for column in (name, *labels):
+    for column in (name, "segment", "group"):
         listed[column] = columns.as_labels(column, listed, source)
+    listed["stratum"] = listed["stratum"].astype(str)  # longer than the name of a segment
     listed["baseline"] = columns.as_numbers("baseline", listed, source, data.OUTCOMES)
     fault = "{value} is neither control nor treatment"
     tables.refuse(~listed["group"].isin(ARMS), source, listed["group"], fault)
@@ -92,13 +102,15 @@ def _results(
     results: Path, name: str, numbers: list[str], user: str | None, group: str
 ) -> tuple[pd.DataFrame, tables.Source]:
     """The results, checked, as they stand."""
-    taken = [column for column in numbers if column in (name, *COLUMNS)]
-    if taken:
-        raise InputError(f"is {shown(taken[0])}, a column of the list. Rename yours.", "outcome")
+    for column in numbers:
+        if column in (name, *COLUMNS):
+            knob = "outcome" if column == numbers[0] else "guardrail"
+            raise InputError(f"is {shown(column)}, a column of the list. Rename yours.", knob)
     if user not in (None, name):
         raise InputError(f"is {shown(user)}, but the list names users by {shown(name)}.", "user")
     table, source = tables.read(results, numbers, [name, group])
-    columns.require([name, *numbers], table, source)
+    typed = [group] if group != GROUP else []
+    columns.require([name, *numbers, *typed], table, source)
     columns.refuse_blanks([name, *numbers], table, source)
     table[name] = columns.as_labels(name, table, source)
     for column in numbers:
@@ -144,14 +156,42 @@ def _moved(table: pd.DataFrame, name: str, group: str, listed: pd.DataFrame) -> 
     ]
 
 
+def _check_missing(missing: float | None, sums: pd.DataFrame, numbers: list[str]) -> None:
+    """Raise InputError for a value that nobody can have."""
+    if missing is None:
+        return
+    low, high = data.OUTCOMES
+    if not low <= missing <= high:  # nan as well
+        raise InputError(f"is {missing:g}; give a number, such as 0.", "missing")
+    if missing not in (0, 1) and all(sums[column].isin([0, 1]).all() for column in numbers):
+        raise InputError(f"is {missing:g}, but {shown(numbers[0])} is 0 or 1.", "missing")
+
+
+def _empty(log: pd.DataFrame, absent: pd.Series) -> list[str]:
+    """A note on segments of the list without any result."""
+    there = log["segment"][~absent].unique()
+    gone = [shown(name, 40) for name in log["segment"].unique() if name not in there]
+    return [f"No results at all in: {', '.join(gone)}. Nothing is said of them."] if gone else []
+
+
 def _absent(log: pd.DataFrame, absent: pd.Series, name: str, missing: float | None) -> str:
-    """The note on users of the list who have no results."""
-    counts = [
-        f"{(absent & (log['group'] == arm)).sum():,} of {(log['group'] == arm).sum():,} in {arm}"
-        for arm in ARMS
-    ]
-    what = f"counted as {missing:g}" if missing is not None else "left out"
-    return f"Without results: {', '.join(counts)} ({_some(log[name][absent])}); {what}."
+    """The note on users of the list who have no results, and whether one arm lacks more of them."""
+    sizes = log["group"].value_counts()
+    counts = log["group"][absent].value_counts().reindex(ARMS, fill_value=0)
+    many = ", ".join(f"{counts[arm]:,} of {sizes[arm]:,} in {arm}" for arm in ARMS)
+    said = f"Without results: {many} ({_some(log[name][absent])}); "
+    if missing is None:
+        return f"{said}left out."
+    share = sizes[ARMS[0]] / len(log)
+    p = experiment.sample_ratio_p(counts[ARMS[0]], counts[ARMS[1]], share)
+    said += f"counted as {missing:g}."
+    if p < decisions.RATIO_ALARM:
+        said += (
+            f" The arms lack results far more unlike than chance ({words.p_value(p)}): that is "
+            f"right only if having no row means {missing:g} in both arms alike; else the lift is "
+            "made by the loss."
+        )
+    return said
 
 
 def _some(ids: pd.Series | pd.Index) -> str:

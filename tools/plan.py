@@ -99,6 +99,7 @@ class Planned(NamedTuple):
     notes: list[str]  # what was understood; what to know before reading on
     profile: pd.DataFrame | None  # of clusters: customers, means of features, name
     listed: pd.DataFrame | None  # who gets what
+    cut: bool  # whether segments were cut by the baseline itself
 
 
 def plan(path: Path, asked: dict[str, Any]) -> Planned:
@@ -128,7 +129,8 @@ def plan(path: Path, asked: dict[str, Any]) -> Planned:
     table, short = counted.counted(
         planned, customers, baseline, asked["worth"], data.SEGMENT, kind, seed=asked["seed"]
     )
-    if baseline in (asked["segment"], *asked["features"]):
+    cut = baseline in (asked["segment"], *asked["features"])
+    if cut:
         notes.append(_cut_by_baseline(table, customers, asked))
     listed = None
     if asked["assign"]:
@@ -143,6 +145,7 @@ def plan(path: Path, asked: dict[str, Any]) -> Planned:
         [_understood(source, customers, asked), *notes],
         profile,
         listed,
+        cut,
     )
 
 
@@ -173,9 +176,11 @@ def _check_share(customers: pd.DataFrame, share: float) -> None:
     arms = {"control": share, "treatment": 1 - share}
     arm = min(arms, key=lambda one: arms[one])
     if least * arms[arm] < 1:
+        nearest = math.ceil(1000 / least) / 1000
         raise InputError(
             f"is {share:g}, which leaves nobody of the {least:,} customers in segment "
-            f"{shown(name)} to {arm}. Give a share from {1 / least:.2g} to {1 - 1 / least:.2g}.",
+            f"{shown(name)} to {arm}. Join small segments, or give a share from {nearest:g} to "
+            f"{1 - nearest:g}.",
             "control_share",
         )
 
@@ -220,9 +225,9 @@ def _cut_by_baseline(table: pd.DataFrame, customers: pd.DataFrame, asked: dict[s
     """What to know of segments that were cut by the baseline: there it varies less than later."""
     baseline = shown(asked["baseline"])
     said = (
-        f"Segments were cut by the baseline, {baseline}. What comes after varies more inside them "
-        "(regression to the mean), so their numbers are the least that it takes. Cut by an earlier "
-        "time than the baseline's, and they hold."
+        f"Segments were cut by the baseline, {baseline}, itself. Next time their customers will "
+        "differ more than they do in it (regression to the mean), so such a segment looks better "
+        "than it is."
     )
     everyone = planning.spread_of(
         customers[asked["baseline"]], asked["rate"], asked["control_share"]
@@ -232,9 +237,9 @@ def _cut_by_baseline(table: pd.DataFrame, customers: pd.DataFrame, asked: dict[s
     fewer = [shown(name, 40) for name in alone.index[alone["customers"] < needed]]
     if fewer:
         many = ", ".join(fewer) if len(fewer) <= 4 else f"{len(fewer)} of them"
-        said += f" With the spread of all customers they would need {math.ceil(needed):,} users: "
-        said += f"{many} could then not be tested alone."
-    return said
+        said += f" If they differ as much as all customers do, each needs {math.ceil(needed):,}, "
+        said += f"which these do not have: {many}. Do not count on them alone."
+    return f"{said} Make segments from data older than the baseline."
 
 
 def _understood(source: tables.Source, customers: pd.DataFrame, asked: dict[str, Any]) -> str:
@@ -261,9 +266,9 @@ def lines(planned: Planned, asked: dict[str, Any]) -> list[str]:
         seen = plan_page.lift(scale * row["smallest_detectable"])
         needed = plan_page.users(row["users_needed"])
         line = f"{shown(name)}: {row['testable']} ({words.count(int(row['customers']), 'customer')}"
-        line += f"; smallest detectable lift {seen}; {needed} needed"
+        line += f"; smallest detectable lift: {seen}; users needed: {needed}"
         if asked["correlation"] is not None:
-            line += f"; adjusted {plan_page.lift(scale * row['smallest_detectable_adjusted'])}"
+            line += f"; adjusted: {plan_page.lift(scale * row['smallest_detectable_adjusted'])}"
             line += f" and {plan_page.users(row['users_needed_adjusted'])}"
         said.append(f"{line})")
     return [*said, *plan_page.shortfalls(planned, asked)]
@@ -283,8 +288,8 @@ def command_line() -> command.Parser:
     return parser
 
 
-def _check_list(out: Path, assign: bool, text: str | None) -> None:
-    """Raise InputError where the folder holds a list that is another, or would no longer fit."""
+def _check_list(out: Path, assign: bool, texts: dict[str, str] | None = None) -> None:
+    """Raise InputError where the folder holds a list, or a sheet, that is another."""
     listed = out / "assignment.csv"
     if not os.path.lexists(listed):
         return
@@ -293,11 +298,13 @@ def _check_list(out: Path, assign: bool, text: str | None) -> None:
             f"{out} holds a list, which this plan would no longer fit. Give --assign, or another "
             "folder with --out."
         )
-    if text is not None and listed.is_file() and listed.read_text(encoding="utf-8") != text:
-        raise InputError(
-            f"{listed} is another list, and may have been used. Name another folder with --out, or "
-            "move it away."
-        )
+    for name in ("assignment.csv", "sheet.html") if texts else ():
+        there = out / name
+        if there.is_file() and there.read_text(encoding="utf-8") != (texts or {})[name]:
+            raise InputError(
+                f"{there} is another one, and may have been used, or signed. Name another folder "
+                "with --out, or move it away."
+            )
 
 
 def work(given: dict[str, Any]) -> int:
@@ -309,13 +316,13 @@ def work(given: dict[str, Any]) -> int:
     files.check_place(out, ROOT)
     made = FILES if asked["assign"] else FILES[:2]
     files.check_targets(out, made, "plan", str(path.absolute()))
-    _check_list(out, asked["assign"], None)
+    _check_list(out, asked["assign"])
     planned = plan(path, asked)
     texts = {"plan.csv": as_csv(planned), "plan.html": plan_page.page(planned, path, asked)}
     if planned.listed is not None:
         texts["assignment.csv"] = planned.listed.to_csv(index=False, lineterminator="\n")
-        _check_list(out, True, texts["assignment.csv"])
         texts["sheet.html"] = plan_page.sheet(planned, texts["assignment.csv"], path, asked)
+        _check_list(out, True, texts)
     try:
         with files.workshop(out) as folder:
             for name, text in texts.items():

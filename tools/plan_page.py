@@ -8,24 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from helpers import assignment, plots, shown, words
+from helpers import assignment, planning, plots, shown, words
 from helpers.planning import ALONE, EVERYONE, NO, TOGETHER
 from tools import counted, printed
 
 if TYPE_CHECKING:
     from tools.plan import Planned
 
-MOST_ROWS = 14  # of a table; plan.csv has all
+MOST_ROWS, MOST_COUNTED = 12, 8  # of tables; plan.csv has all
 MOST_NAMED = 4  # segments in a sentence
+MOST_SAID = 6  # remarks
+FAR_APART = 0.25  # of two baselines, in spreads
 SAYS = {
-    ALONE: "can be tested alone",
-    TOGETHER: "can be tested only together with all others",
-    NO: "cannot be tested, nor can all customers together",
+    ALONE: "large enough alone",
+    TOGETHER: "only together with all others",
+    NO: "too small, and so are all customers together",
 }
 HOW = (
-    "Every number takes the outcome to vary among customers as the baseline does: if it varies "
-    "more, as over a longer time it may, more customers are needed. Choose outcome, smallest lift "
-    "worth having and segments now; look once, when all results are in."
+    "Every number supposes that the outcome varies among customers as the baseline does, and that "
+    "everybody gains alike. If it varies more, as over a longer time it may, more customers are "
+    "needed. Choose outcome, smallest lift worth having and segments now; look once, when all "
+    "results are in."
+)
+PICTURE = (
+    "Lower is better; both axes are logarithmic. Filled: what is worth having can be found. Line: "
+    "all customers, were they fewer; segments lie above it mostly since each has a part of the 5 %."
 )
 
 
@@ -46,7 +53,7 @@ def lift(x: float) -> str:
 def users(x: float) -> str:
     """Users for people, rounded up."""
     if not math.isfinite(x):
-        return "none are enough" if math.isinf(x) else "unknown"
+        return "none is enough" if math.isinf(x) else "unknown"
     return f"{math.ceil(x):,}" if x < 1e9 else f"{x:.0e}"
 
 
@@ -54,15 +61,15 @@ def page(planned: "Planned", path: Path, asked: dict[str, Any]) -> str:
     """The plan as HTML. asked: the options, which stand at its end."""
     scale, unit = unit_of(asked)
     worth = words.given(scale * asked["worth"])
-    title = f"Which segments can tell whether a change is worth {worth} {unit}?"
+    title = f"Who is large enough to find a lift of {worth} {unit}?"
     parts = [
         f"<h1>{escape(title)}</h1>",
         _first(planned, asked),
         *(f'<p class="said">{said}</p>' for said in _answer(planned, asked)),
-        "<h2>What can be seen</h2>",
+        "<h2>What can be found</h2>",
         _picture(planned, asked),
         _table(planned, asked),
-        "<h2>What is promised, and how often it came true</h2>",
+        "<h2>The experiment, rehearsed</h2>",
         _pretended(planned, asked),
         _profile(planned),
         _balance(planned, asked),
@@ -84,33 +91,50 @@ def _first(planned: "Planned", asked: dict[str, Any]) -> str:
 
 def shortfalls(planned: "Planned", asked: dict[str, Any]) -> list[str]:
     """Where a formula fell short, or an experiment of this kind would break its promise."""
-    scale, _ = unit_of(asked)
-    said = []
-    for name, row in planned.short.head(MOST_NAMED).iterrows():
-        by = f"{lift(scale * row['smallest_detectable'])}, {users(row['users_needed'])} users"
-        said.append(
-            f"{shown(name)}: by the formula {by}; counted, that has {words.percent(row['power'])} "
-            "power instead of 80 %, so the plan shows counted numbers."
-        )
-    left = len(planned.short) - MOST_NAMED
-    said += [f"So it is with {left} more."] if left > 0 else []
+    flat = planned.table.index[planned.table["users_needed"].isna()]
+    said = [
+        f"{shown(name)}: the baseline does not vary there, so nothing is known." for name in flat
+    ]
+    high = planned.table.index[planned.table["users_needed"] == math.inf]
+    said += [f"{shown(name)}: no rate rises by so much from where it is there." for name in high]
+    said += [_short(name, row, planned, asked) for name, row in planned.short.iterrows()]
     table = planned.pretended
-    counting = 3 * (table["level"] * (1 - table["level"]) / table["runs"]) ** 0.5
-    loud = table[table["false_alarms"] > 2 * table["level"] + counting]
-    for name, row in loud.head(MOST_NAMED).iterrows():
+    for name, doubt in table["doubt"][table["doubt"] != ""].items():
         said.append(
-            f"{shown(name)}: without any effect {words.percent(row['false_alarms'])} of "
-            f"experiments were significant instead of {words.percent(row['level'])}. Plan arms of "
-            "like size, or a cap that is fixed beforehand."
+            f"{shown(name)}: as rehearsed, the result would be: do not read ({doubt}). Plan arms "
+            "of like size, more customers, or a cap that is fixed beforehand."
         )
     counting = 3 * (0.16 / table["runs"]) ** 0.5
     weak = table[table["power"] < counted.POWER - 0.02 - counting]
-    for name, row in weak.drop(planned.short.index, errors="ignore").head(MOST_NAMED).iterrows():
+    for name, row in weak.drop(planned.short.index, errors="ignore").iterrows():
         said.append(
-            f"{shown(name)}: rehearsed, {words.percent(row['power'])} of experiments saw the lift "
-            "that 80 % should see. Plan for more users."
+            f"{shown(name)}: rehearsed, {words.percent(row['power'])} of experiments found the "
+            "lift that 80 % should find. Plan for more customers."
         )
-    return said
+    gaps = assignment.balance(planned.listed)["in_sds"] if planned.listed is not None else {}
+    for name, gap in dict(gaps).items():
+        if abs(gap) > FAR_APART:
+            said.append(
+                f"{shown(name)}: the arms' baselines are {abs(gap):.2f} spreads apart. The "
+                "analysis takes that out, as far as it can; another seed may be nearer."
+            )
+    more = len(said) - MOST_SAID
+    return said if more <= 0 else [*said[:MOST_SAID], f"And {more} more remarks of these kinds."]
+
+
+def _short(name: object, row: pd.Series, planned: "Planned", asked: dict[str, Any]) -> str:
+    """What a formula said of a row, and what was counted."""
+    scale, new, said = unit_of(asked)[0], planned.table.loc[name], []
+    if row["power_of_lift"] < counted.ENOUGH:
+        old, now = (lift(scale * one["smallest_detectable"]) for one in (row, new))
+        said.append(f"a lift of {old} ({words.percent(row['power_of_lift'])}; shown: {now})")
+    if row["power_of_users"] < counted.ENOUGH:
+        old, now = (users(one["users_needed"]) for one in (row, new))
+        said.append(f"{old} users ({words.percent(row['power_of_users'])}; shown: {now})")
+    return (
+        f"{shown(name)}: the formula promises 80 % power where the plain comparison of two means "
+        f"or rates has less when it is counted: for {', for '.join(said)}."
+    )
 
 
 def _answer(planned: "Planned", asked: dict[str, Any]) -> list[str]:
@@ -118,21 +142,22 @@ def _answer(planned: "Planned", asked: dict[str, Any]) -> list[str]:
     scale, unit = unit_of(asked)
     row, table = planned.table.iloc[0], planned.table.iloc[1:]
     many = words.count(row["customers"], "customer")
-    smallest = f"a lift of {lift(scale * row['smallest_detectable'])} {escape(unit)}"
-    can = "can" if row["testable"] == TOGETHER else "cannot"
-    said = [
-        f"<strong>All {many} together {can} tell.</strong> With 80 % power they see {smallest}; "
-        f"worth having is {words.given(scale * asked['worth'])}."
-    ]
+    enough = "enough" if row["testable"] == TOGETHER else "too few"
+    smallest = f"{lift(scale * row['smallest_detectable'])} {escape(unit)}"
+    found = f"If the true lift is {smallest}, 80 of 100 such experiments find it"
+    if not math.isfinite(row["smallest_detectable"]):
+        found = "No lift is found in 80 of 100 such experiments"
+    said = [f"<strong>All {many} together are {enough}.</strong> {found}{_chance(planned, asked)}."]
     kinds = []
     for kind in (ALONE, TOGETHER, NO):
         names = [shown(name, 40) for name in table.index[table["testable"] == kind]]
         if names:
             whose = ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} segments"
-            kinds.append(f"{SAYS[kind]}: {escape(whose)}")
+            kinds.append(f"{_capital(SAYS[kind])}: {escape(whose)}")
     alone = int((table["testable"] == ALONE).sum())
-    label = f"<strong>Of {words.count(len(table), 'segment')}, {alone} alone.</strong>"
-    said.append(f"{label} {'; '.join(kinds)[:1].upper()}{'; '.join(kinds)[1:]}.")
+    best = " at best" if alone and planned.cut else ""
+    label = f"<strong>{alone} of {words.count(len(table), 'segment')} alone{best}.</strong>"
+    said.append(f"{label} {'. '.join(kinds)}.")
     if asked["correlation"] is not None:
         seen = table["smallest_detectable_adjusted"] <= asked["worth"]
         gained = [shown(name, 40) for name in table.index[seen & (table["testable"] != ALONE)]]
@@ -140,6 +165,23 @@ def _answer(planned: "Planned", asked: dict[str, Any]) -> list[str]:
             whose = ", ".join(gained) if len(gained) <= MOST_NAMED else f"{len(gained)} more"
             said[-1] += f" Adjusted, with the correlation as stated, also alone: {escape(whose)}."
     return said
+
+
+def _chance(planned: "Planned", asked: dict[str, Any]) -> str:
+    """For all customers: the chance to find what is worth having, and how sure one is then."""
+    scale, row = unit_of(asked)[0], planned.table.iloc[0]
+    values = planned.customers[asked["baseline"]]
+    spread = planning.spread_of(values, asked["rate"], asked["control_share"])
+    if EVERYONE in planned.short.index or not math.isfinite(row["smallest_detectable"]):
+        return ""
+    found = words.percent(planning.chance(spread, asked["worth"], 0.05), 0)
+    about = lift(scale * 1.96 * planning.standard_error(spread, asked["worth"]))
+    worth = words.given(scale * asked["worth"])
+    return f"; if it is {worth}, {found} do. It is then known to about plus or minus {about}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
@@ -152,11 +194,13 @@ def _picture(planned: "Planned", asked: dict[str, Any]) -> str:
     """The smallest detectable lifts against sizes."""
     scale, unit = unit_of(asked)
     table = _shown(planned.table).copy()
+    table.index = [shown(name, 26) for name in table.index]
     lifts = [name for name in table if str(name).startswith("smallest_detectable")]
     table[lifts] *= scale
     if not table["smallest_detectable"].map(math.isfinite).any():
         return ""
-    return printed.figure(lambda: plots.detectable_drawn(table, scale * asked["worth"], unit))
+    drawn = printed.figure(lambda: plots.detectable_drawn(table, scale * asked["worth"], unit))
+    return f"{drawn}<p>{PICTURE}</p>"
 
 
 def _table(planned: "Planned", asked: dict[str, Any]) -> str:
@@ -170,22 +214,32 @@ def _table(planned: "Planned", asked: dict[str, Any]) -> str:
             ("number", f"{lift_or_zero(scale * row['mean'])} ({lift_or_zero(scale * row['sd'])})"),
             ("number", _apart(scale * row["smallest_detectable"], scale * asked["worth"])),
             ("number", users(row["users_needed"])),
-            ("text", row["testable"]),
+            ("text", _testable(name, row["testable"])),
         ]
         if adjusted:
             seen = _apart(scale * row["smallest_detectable_adjusted"], scale * asked["worth"])
-            cells.append(("number", f"{seen}; {users(row['users_needed_adjusted'])}"))
+            cells += [("number", seen), ("number", users(row["users_needed_adjusted"]))]
         rows.append(cells)
     caption = f"Means, spreads and lifts in {'per cent and ' if asked['rate'] else ''}{unit}. "
-    caption += "Smallest detectable: found with 80 % power by all customers of the row. Users "
-    caption += "needed: both arms together, for the lift worth having."
+    caption += "Smallest lift: found by all customers of the row in 80 of 100 experiments. Users "
+    caption += "needed: both arms together, to find what is worth having as often."
     if adjusted:
-        caption += f" Adjusted: with a correlation of {asked['correlation']:g} of baseline and "
-        caption += "outcome, the same two."
+        caption += " The last two: if the lift is adjusted by the baseline, and its correlation "
+        caption += (
+            f"with the outcome is {asked['correlation']:g}; if that is lower, more is needed."
+        )
     if len(rows) < len(planned.table):
         caption += f" Shown are {len(rows)}; all {len(planned.table)} stand in plan.csv."
-    heads = ["who", "customers", "mean (spread)", "smallest detectable", "users needed", "testable"]
-    return printed.table(caption, [*heads, "adjusted"] if adjusted else heads, rows)
+    heads = ["who", "customers", "mean (spread)", "smallest lift", "users needed", "alone?"]
+    more = ["adjusted: lift", "users"] if adjusted else []
+    return printed.table(caption, [*heads, *more], rows)
+
+
+def _testable(name: object, kind: str) -> str:
+    """Whether a row can be tested, for people."""
+    if name == EVERYONE:
+        return "yes" if kind == TOGETHER else "no"
+    return {ALONE: "yes", TOGETHER: "only together", NO: "no"}[kind]
 
 
 def lift_or_zero(x: float) -> str:
@@ -205,29 +259,36 @@ def _pretended(planned: "Planned", asked: dict[str, Any]) -> str:
     """Power and false alarms, promised and counted."""
     scale, unit = unit_of(asked)
     rows: list[printed.Row] = []
-    for name, row in planned.pretended.loc[_shown(planned.table).index].iterrows():
+    some = _shown(planned.table).index[:MOST_COUNTED]
+    for name, row in planned.pretended.loc[some].iterrows():
+        power = "not counted" if math.isnan(row["power"]) else words.percent(row["power"])
         rows.append(
             [
                 ("text", shown(name)),
                 ("number", f"{row['customers']:,.0f}"),
                 ("number", lift(scale * row["lift"])),
-                (
-                    "number",
-                    "not counted" if math.isnan(row["power"]) else words.percent(row["power"]),
-                ),
-                ("number", words.percent(row["level"], 2)),
+                ("number", power),
                 ("number", words.percent(row["false_alarms"], 2)),
+                ("number", words.percent(row["level"], 2)),
             ]
         )
-    runs = int(planned.pretended["runs"].iloc[0])
-    luck = words.percent(1.96 * (0.16 / runs) ** 0.5)
-    caption = f"The experiment, rehearsed {runs:,} times on these customers with a planted lift, "
-    caption += f"and {runs:,} times with none: arms dealt anew inside strata, the lift adjusted by "
-    caption += f"baseline and strata. Power is promised to be 80 % (counting explains {luck} more "
-    caption += f"or less). Lifts in {unit}."
+    runs, r = int(planned.pretended["runs"].iloc[0]), asked["correlation"]
+    luck = words.number(196 * (0.16 / runs) ** 0.5, 1)
+    caption = (
+        f"{runs:,} experiments on these customers with a planted lift, and {runs:,} with none. "
+    )
+    caption += (
+        "Each deals the arms anew and analyses as planned (adjusted by baseline and strata); "
+    )
+    caption += "outcomes look like the baseline, "
+    caption += f"correlated with it by {r:g}. " if r else "and are not correlated with it. "
+    caption += f"Found: promised are 80 %, give or take {luck} percentage points by the luck of "
+    caption += f"counting. Lifts in {unit}."
     if (planned.pretended["customers"] < planned.table["customers"]).any():
         caption += " Of more than 20,000 customers a random 20,000 took part, as if they were all."
-    heads = ["who", "customers", "planted", "power", "false alarms promised", "counted"]
+    if len(some) < len(planned.pretended):
+        caption += f" Shown are {len(some)}; whatever fell short stands at the top."
+    heads = ["who", "customers", "planted", "found", "false alarms", "promised"]
     return printed.table(caption, heads, rows)
 
 
@@ -264,11 +325,10 @@ def _balance(planned: "Planned", asked: dict[str, Any]) -> str:
     """Both arms of the list, before anything is sent."""
     if planned.listed is None:
         return ""
-    scale, unit = unit_of(asked)
+    scale = unit_of(asked)[0]
     rows: list[printed.Row] = []
-    for name, row in assignment.balance(planned.listed).iterrows():
-        if name not in _shown(planned.table).index:
-            continue
+    some = _shown(planned.table).index[:MOST_COUNTED]
+    for name, row in assignment.balance(planned.listed).loc[some].iterrows():
         means = ", ".join(
             lift_or_zero(scale * row[f"mean_{arm}"]) for arm in ("control", "treatment")
         )
@@ -281,8 +341,9 @@ def _balance(planned: "Planned", asked: dict[str, Any]) -> str:
                 ("number", apart),
             ]
         )
-    caption = f"The list, before anything is sent: customers and means of the baseline in {unit}, "
-    caption += "control first; their difference in spreads of all customers."
+    caption = "The list, before anything is sent: customers, and means of the baseline, control "
+    caption += "first. Difference: treatment minus control, in spreads of all customers; 0.1 is "
+    caption += "little."
     heads = ["who", "customers", "means", "difference"]
     return "<h2>Who gets what</h2>" + printed.table(caption, heads, rows)
 
@@ -291,12 +352,16 @@ def _basis(planned: "Planned", asked: dict[str, Any]) -> str:
     count = len(planned.table) - 1
     share = asked["control_share"]
     arms = "two arms of equal size" if share == 0.5 else f"{words.percent(share)} in control"
-    what = "two rates" if asked["rate"] else "a t-test of two means"
+    what = "a test of two rates" if asked["rate"] else "a t-test of two means"
     return escape(
-        f"Power of {what} with {arms} (Cohen 1988): all customers at 5 %, each of {count} segments "
-        f"at {words.percent(0.05 / count, 2)} (Bonferroni), and 80 % power. The baseline, "
-        f"{shown(asked['baseline'])}, stands for the outcome."
+        f"The power of {what} with {arms}. Level: of 100 experiments without any effect, 5 would "
+        f"show a gain or loss of all customers, and 5 of some segment; so each of {count} segments "
+        f"is tested at {words.percent(0.05 / count, 2)} (Bonferroni). The baseline, "
+        f"{shown(asked['baseline'])}, stands for the outcome, which is not known yet."
     )
+
+
+# The sheet
 
 
 def _call(path: Path, asked: dict[str, Any]) -> str:
@@ -320,7 +385,13 @@ def sheet(planned: "Planned", listed: str, path: Path, asked: dict[str, Any]) ->
         kind: [shown(name, 40) for name in table.index[table["testable"] == kind]]
         for kind in (ALONE, TOGETHER, NO)
     }
-    decides = ", ".join(by_kind[ALONE]) or "none"
+    level = words.percent(0.05 / len(table), 2)
+    names = ", ".join(by_kind[ALONE])
+    decides = f"{escape(shown(names, 300))}; each at {level}." if names else "none."
+    enough = planned.table["testable"].iloc[0] == TOGETHER
+    smallest = lift(scale * planned.table["smallest_detectable"].iloc[0])
+    can = f"All customers together: {'yes' if enough else '<strong>no</strong>'} (smallest lift "
+    can += f"with 80 % power: {smallest})."
     blank = '<span aria-hidden="true">____________________________</span>'
     command = (
         "python -m tools.analyse RESULTS.csv --outcome COLUMN --assignment assignment.csv "
@@ -332,16 +403,22 @@ def sheet(planned: "Planned", listed: str, path: Path, asked: dict[str, Any]) ->
     who += words.count(strata, "stratum", "strata")
     rows = {
         "What is changed": f"{blank} (to be filled in)",
-        "Question": f"Does it raise the outcome? Worth having: {sees}.",
-        "Outcome": f"Measured as the baseline, {escape(shown(asked['baseline']))}, was: {blank}",
+        "Question": f"Does it raise the outcome? Worth having: {sees} (a unit is {blank}).",
+        "Outcome": f"What the baseline, {escape(shown(asked['baseline']))}, was; column {blank}",
         "From, until": f"{blank} (as long as the baseline was measured)",
-        "Who": who,
-        "What decides": "All customers together, at 5 %. Segments that may be read alone: "
-        f"{escape(shown(decides, 300))}; each at {words.percent(0.05 / len(table), 2)}",
+        "Who gets it": f"{who}. It goes to the rows of the list whose group is treatment.",
+        "Can find it": can,
+        "What decides": f"All customers together, at 5 %. Segments that are read alone: {decides}",
+        "Rule": f"Ship where the interval is above zero and reaches {worth}; hold where it ends "
+        "below that; else it stays open.",
         "Looks": "One, when all results are in. No earlier look, no longer run.",
-        "Analysis": f"Regression on arm, baseline and strata (HC2): <code>{escape(command)}</code>",
+        "Without results": "Customers on the list who have none: counted as 0 (--missing 0), or "
+        "left out? Strike out one now.",
         "Must not get worse": f"{blank} by more than {blank}",
-        "The list": f"assignment.csv. Another list has another SHA-256: <code>{checksum}</code>",
+        "Analysis": f"In the folder of the list: <code>{escape(command)}</code> (with --guardrail "
+        "COLUMN:MARGIN for what must not get worse): regression on arm, baseline and strata.",
+        "The list": "assignment.csv. Its SHA-256, which changes with every letter of it: "
+        f"<code>{checksum}</code>",
         "Signed, on": f"{blank} {blank}",
     }
     body = "".join(
@@ -352,6 +429,7 @@ def sheet(planned: "Planned", listed: str, path: Path, asked: dict[str, Any]) ->
     call = _call(path, asked)
     parts = [
         f"<h1>{title}</h1>",
+        _first(planned, asked),
         f'<div class="wide" tabindex="0" role="region" aria-label="The plan"><table class="sheet">'
         f"<tbody>\n{body}</tbody></table></div>",
         printed.source([path], call, planned.notes[0]),

@@ -158,10 +158,19 @@ def in_per_cent(row: Any) -> str:
 
 
 def _segments(result: decided.Result) -> list[str]:
-    """The decisions for the segments, counted."""
+    """The decisions for the segments, counted; and which of them the plan did not mean to read."""
     table = result.table.set_axis(decided.names(result))
     table = table[table["segment"] != decisions.EVERYONE]
-    return [_counted(table, "Segments alone")] if len(table) else []
+    if not len(table):
+        return []
+    said = _counted(table, "Segments alone")
+    if result.planned is not None:
+        kinds = result.planned["testable"]
+        weak = [shown(name, 40) for name in table["segment"] if kinds.get(name) != "alone"]
+        whose = ", ".join(weak) if len(weak) < 5 else f"{len(weak)} of {len(table)}"
+        if weak:
+            said += f" By the plan too small to be read alone: {escape(whose)}."
+    return [said]
 
 
 def _counted(table: pd.DataFrame, who: str) -> str:
@@ -171,7 +180,7 @@ def _counted(table: pd.DataFrame, who: str) -> str:
     for kind in kinds.drop_duplicates():
         names = [shown(name, 40) for name in table.index[kinds == kind]]
         whose = ", ".join(names) if len(names) < 5 else f"{len(names)} of {len(table)}"
-        open_too = " (too few users to tell)" if kind == words.COLLECT else ""
+        open_too = " (too uncertain to tell)" if kind == words.COLLECT else ""
         said.append(f"{kind}{open_too}: {whose}")
     return f"{who}. {escape(_capital('; '.join(said)))}."
 
@@ -219,8 +228,8 @@ def who(result: decided.Result) -> str:
     share = result.design.control_share
     rows = [[("text", shown(result.design.control)), ("", f"{control.n_control:,.0f}"), ("", "")]]
     for row in everyone.itertuples():
-        fits = "as planned" if row.ratio_p >= decisions.RATIO_ALARM else "ALARM"
-        p = f"{fits} ({words.p_value(row.ratio_p)})"
+        fits = "share as planned" if row.ratio_p >= decisions.RATIO_ALARM else "ALARM"
+        p = "by the list" if result.filled else f"{fits} ({words.p_value(row.ratio_p)})"
         rows.append([("text", shown(row.arm)), ("", f"{row.n_treatment:,.0f}"), ("number", p)])
     plan = f"control is {words.percent(share)} of it and any other arm"
     plan = "as many users in control as in each other arm" if share == 0.5 else plan
@@ -379,34 +388,32 @@ def guarded(result: decided.Result) -> str:
 def planned(result: decided.Result) -> str:
     """What the plan expected, beside what came: users, spread, and the smallest detectable lift."""
     if result.planned is None:
-        return ""
+        missing = "<p>No plan.csv of this list lay beside it, so nothing planned is shown.</p>"
+        return missing if result.design.strata else ""
     (scale, _), digits = decided.unit_of(result.goal, result.rate), decided.digits(result)
     adjusted = "smallest_detectable_adjusted" in result.planned
     lifts = result.planned["smallest_detectable" + "_adjusted" * adjusted]
+    left = (lifts / result.planned["smallest_detectable"]).fillna(1.0)  # of the spread
     rows: list[printed.Row] = []
     for row in result.table.head(MOST_PLANNED).itertuples():
         if row.segment not in lifts or math.isnan(row.se):
             continue
-        seen = decided.smallest_detectable(row)
-        values = (result.planned["sd"][row.segment], row.sd_control, row.sd_treatment)
-        sds = [words.number(scale * value, digits) for value in values]
-        lift = [words.number(scale * value, digits) for value in (lifts[row.segment], seen)]
+        values = (left[row.segment] * result.planned["sd"][row.segment], row.sd_control)
+        values += (row.sd_treatment, lifts[row.segment], decided.smallest_detectable(row))
+        sd, *sds, lift, seen = (words.number(scale * value, digits) for value in values)
         users = f"{result.planned['customers'][row.segment]:,.0f}"
         done = f"{row.n_control + row.n_treatment:,.0f}"
-        rows.append(
-            [
-                ("text", shown(row.segment)),
-                ("number", f"{users}, {done}"),
-                ("number", f"{sds[0]}; {sds[1]}, {sds[2]}"),
-                ("number", f"{lift[0]}, {lift[1]}"),
-            ]
-        )
+        cells = [f"{users}, {done}", sd, ", ".join(sds), f"{lift}, {seen}"]
+        rows.append([("text", shown(row.segment)), *(("number", cell) for cell in cells)])
     if not rows:
         return ""
-    with_it = "adjusted, as it was planned" if adjusted else "not adjusted in the plan"
-    caption = "Planned, and done. Users, spreads (planned; control, treatment, once adjusted) and "
-    caption += f"the smallest lift with 80 % power ({with_it}); planned first."
-    return printed.table(caption, ["who", "users", "spreads", "smallest detectable"], rows)
+    how = "once adjusted" if adjusted else "not adjusted, since the plan stated no correlation"
+    caption = (
+        f"Planned, and done; planned first. Planned spreads and lifts: {how}; those that came: "
+    )
+    caption += "once adjusted (control, treatment). Smallest lift: with 80 % power."
+    heads = ["who", "users", "spread planned", "spreads that came", "smallest lift"]
+    return printed.table(caption, heads, rows)
 
 
 def _signed(goal: Goal) -> str:
@@ -441,8 +448,8 @@ def promise(result: decided.Result) -> str:
         else ("a new coin gave the arm")
     )
     said.append(
-        f"Tested on {on}: {runs:,} times each kept the outcome and {dealt}, so that whatever "
-        "differed was luck. "
+        f"Tested on {on}: {runs:,} times every outcome was kept and {dealt}, so "
+        "that whatever differed was luck. "
     )
     tested = table[everyone]["alarms"].dropna()
     if len(tested):
@@ -459,7 +466,10 @@ def promise(result: decided.Result) -> str:
             f"; those of the segments in {words.percent(alarms.min())} to "
             f"{words.percent(alarms.max())} (promised {words.percent(parts.iloc[0].level)} each)"
         )
-    said.append(". A row is read unless this is clearly more than twice the promise")
+    said.append(
+        ". A row is not read if its interval, or one of its ends, missed clearly more than twice "
+        "as often as promised"
+    )
     return f"<p>{escape(''.join(said))}.</p><p>{CHOSEN}</p>"
 
 
@@ -481,9 +491,8 @@ def _changed(row: Any, result: decided.Result, scale: float, unit: str) -> str:
     """For one arm: how far the decision is from another."""
     goal, users = result.goal, row.n_control + row.n_treatment
     if row.decision.startswith(words.CHECK):
-        return (
-            "nothing, before the sizes of the arms are explained or their planned share is given."
-        )
+        share = "" if result.design.strata else " or their planned share is given"
+        return f"nothing, before the sizes of the arms are explained{share}."
     own = decisions.by_goal(row.decision)
     if not own:
         return GUARDED[row.decision.partition(":")[0]]
@@ -512,8 +521,8 @@ def _changed(row: Any, result: decided.Result, scale: float, unit: str) -> str:
     if own == words.SHIP:
         near = words.number(scale * low, digits)
         return (
-            f"up to {near} {unit} the whole interval would be worth having; if only more than "
-            f"{best} were, nothing in it would be, and it would be hold."
+            f"if {near} {unit} or less is enough, the whole interval is worth having; if more than "
+            f"{best} is needed, nothing in it is, and it would be hold."
         )
     if own == words.COLLECT:
         return f"{_users(row, users)}; if only more than {best} {unit} were worth having: hold."
