@@ -69,7 +69,7 @@ def new_coins(
     """
     check_share("control_share", control_share, 0.5)
     check_seed(seed)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 1] if stratum and isinstance(seed, int) else seed)
     usual, most = runs_for(len(log), bool(before))
     runs = runs or usual
     codes, order = pd.factorize(log[segment], sort=True)

@@ -73,8 +73,9 @@ def judge(
     (Bonferroni); p is not corrected. decision: that of `words.decision` or `words.margin_decision`,
     or what keeps the row from being read (too few users, `doubts.doubts`, few users who differ). It
     is "check the ratio" in every row where the arms' sizes do not fit the planned share somewhere
-    (p < 0.001). users_needed: in both arms, for 80 % power at the level of the row with the spreads
-    seen and the planned share, for a lift of worth (for a margin: if the true lift is 0).
+    (p < 0.001), or, of a list, where one arm lacks more users (Fisher's exact test); S is then the
+    number of its segments. users_needed: in both arms, for 80 % power at the level of the row with
+    the spreads seen and the planned share, for a lift of worth (of a margin: 0).
     Raises InputError for a limit, share or confidence that cannot be used, a segment called "all
     users", and where nothing can be tested.
     """
@@ -82,11 +83,11 @@ def judge(
     check_share("control_share", design.control_share, 0.5)
     goal, kind = with_limit(log, goal, design), kind_of(log, goal)
     pairs = _pairs(log, goal, design)
-    tables = {arm: _compared(pair, kind, design.control_share) for arm, pair in pairs.items()}
+    tables = {arm: _compared(pair, kind, design) for arm, pair in pairs.items()}
     tested = pd.DataFrame({arm: table["lift"].notna() for arm, table in tables.items()})
     if not tested.any(axis=None):
         raise InputError(_untestable(goal))
-    count = int(tested.iloc[1:].any(axis=1).sum())
+    count = int(tested.iloc[1:].any(axis=1).sum()) if not design.listed else len(tested) - 1
     total = (1 - design.confidence) / len(tables)
     for arm, table in tables.items():
         table["level"] = [total] + [total / max(1, testable or count)] * (len(table) - 1)
@@ -119,7 +120,9 @@ def _pairs(log: pd.DataFrame, goal: Goal, design: Design) -> dict[str, pd.DataFr
     table = pd.DataFrame({name: log[column] for name, column in columns.items() if column})
     table["segment"] = EVERYONE
     if design.segment:
-        table["segment"] = log[design.segment].astype("category").cat.remove_unused_categories()
+        table["segment"] = log[design.segment].astype("category")
+        if not design.listed:
+            table["segment"] = table["segment"].cat.remove_unused_categories()
     if design.segment and EVERYONE in map(str, table["segment"].unique()):
         raise InputError(f"has the value '{EVERYONE}', the name of another row.", "segment")
     arm = log[design.group]
@@ -130,7 +133,7 @@ def _pairs(log: pd.DataFrame, goal: Goal, design: Design) -> dict[str, pd.DataFr
     }
 
 
-def _compared(pair: pd.DataFrame, kind: str, control_share: float) -> pd.DataFrame:
+def _compared(pair: pd.DataFrame, kind: str, design: Design) -> pd.DataFrame:
     """All users, then each segment: the fields of a Comparison at 95 %, and ratio_p."""
     parts = {EVERYONE: pair}
     if pair["segment"].dtype == "category":
@@ -139,8 +142,10 @@ def _compared(pair: pd.DataFrame, kind: str, control_share: float) -> pd.DataFra
     for name, part in parts.items():
         n_t = int(part["treated"].sum())
         counts = {"n_control": len(part) - n_t, "n_treatment": n_t}
-        sizes = counts["n_control"], counts["n_treatment"]
-        ratio_p = experiment.sample_ratio_p(*sizes, control_share) if len(part) else 1.0
+        sizes = len(part) - n_t, n_t
+        ratio_p = experiment.sample_ratio_p(*sizes, design.control_share) if len(part) else 1.0
+        if design.listed:
+            ratio_p = experiment.lost_users_p(design.listed[str(name)], sizes)
         rows[name] = compare(part, kind) | counts | {"ratio_p": ratio_p}
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -275,7 +280,7 @@ def _guarded(found: str, said: Sequence[tuple[str, str, float, int, int]]) -> st
         return f"{words.DO_NOT_READ}: {'; '.join(unread)}"
     still = [f"{text.partition(',')[0]} cannot be read" for text in unread]
     still += [
-        f"guardrail {name} may be worse than its margin ({enough(needed, n_c + n_t)})"
+        f"guardrail {name} may be worse than its margin ({words.enough(needed, n_c + n_t)})"
         for name, decision, needed, n_c, n_t in said
         if decision.startswith(words.COLLECT)
     ]
@@ -291,11 +296,3 @@ def by_goal(decision: str) -> str:
     if own == f"{words.COLLECT}: {OUTCOME_OPEN}":
         return words.COLLECT
     return "" if own.partition(": ")[2].startswith("guardrail") else own
-
-
-def enough(needed: float, users: float) -> str:
-    """How many users in all give the power of 80 %, and whether they are there already."""
-    many = words.count(math.ceil(needed), "user") if needed < 1e12 else f"{needed:.0e} users"
-    return (
-        f"the {many} for 80 % power are there" if users >= needed else f"80 % power: {many} in all"
-    )

@@ -132,6 +132,16 @@ def sample_ratio_p(n_control: float, n_treatment: float, expected_share: float =
     return float(stats.chisquare(counts, [total * share, total * (1 - share)]).pvalue)
 
 
+def lost_users_p(listed: tuple[int, int], there: tuple[int, int]) -> float:
+    """p-value of a test that both arms of a list, whose sizes were exact, lost users alike.
+
+    listed, there: users of control and treatment on the list, and of them those with results.
+    Source: Fisher's exact test (1935).
+    """
+    lost = [n - m for n, m in zip(listed, there, strict=True)]
+    return float(stats.fisher_exact([lost, there]).pvalue)
+
+
 def _draw(n: int, noise_sd: float, stream: Stream) -> Pair:
     """Coins, 1 for treatment, and noise: `choice` draws the same numbers for 2 as for two names."""
     return stream.choice(2, size=n), stream.normal(0, noise_sd, size=n)

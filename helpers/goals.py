@@ -1,5 +1,6 @@
 """What is measured, when it is good enough, and who was compared."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -28,6 +29,7 @@ class Design(NamedTuple):
     confidence: float = 0.95
     seed: int = 42
     strata: str = ""  # the column inside whose values arms have fixed sizes; needs a covariate
+    listed: Mapping[str, tuple[int, int]] | None = None  # users of both arms of a list, by row
 
 
 def check_confidence(confidence: float) -> None:

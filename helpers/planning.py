@@ -53,6 +53,7 @@ def plan(
     check_correlation(correlation)
     values = customers[baseline].astype(float)
     check_worth(worth, values, rate)
+    check_reach(correlation, values, rate)
     parts = {EVERYONE: values}
     if segment:
         parts |= dict(iter(values.groupby(customers[segment], observed=True)))
@@ -157,6 +158,18 @@ def check_correlation(correlation: float | None) -> None:
     if correlation is not None and not (is_number(correlation) and abs(correlation) <= 0.999):
         raise InputError(
             f"is {correlation}; give a number from -0.999 to 0.999, such as 0.5.", "correlation"
+        )
+
+
+def check_reach(correlation: float | None, values: pd.Series, rate: bool) -> None:
+    """Raise InputError for a correlation that shares cannot have with an outcome of 0 and 1."""
+    p = float(values.mean())
+    most = float(values.std(ddof=0)) / math.sqrt(p * (1 - p)) if rate and 0 < p < 1 else 1.0
+    if correlation is not None and abs(correlation) > most + 1e-9:
+        raise InputError(
+            f"is {correlation:g}, but shares that differ as little as {values.name} does are "
+            f"correlated with an outcome of 0 and 1 by {math.floor(1000 * most) / 1000:g} at most.",
+            "correlation",
         )
 
 

@@ -23,6 +23,7 @@ class Kind(NamedTuple):
     rate: bool = False
     control_share: float = 0.5
     correlation: float | None = None  # of baseline and outcome; None: the plan does not adjust
+    cut: bool = False  # whether the baseline cut the segments, which so are more alike than later
 
 
 def pretend(
@@ -38,7 +39,8 @@ def pretend(
     """What the plan promises for these customers, and how often it came true.
 
     customers, baseline, segment, confidence: as for `planning.plan`. In each run the customers are
-    given arms anew, `outcomes` come about, and the lift is adjusted by baseline and strata. One row
+    given arms anew, `outcomes` come about (of segments that the baseline cut: among all customers),
+    and the lift is adjusted by baseline and strata. One row
     for all users and each segment: customers who took part, lift (the smallest that is promised to
     be detected in so many, or that of the plan, if given), level, runs, power (promised: 0.8),
     false_alarms (promised: level), and doubt: why `decisions.judge` would not read such a row, or
@@ -57,29 +59,33 @@ def pretend(
         if planned is not None and len(some) == len(part):
             adjusted = "_adjusted" if kind.correlation is not None else ""
             lift = float(planned.loc[name, f"smallest_detectable{adjusted}"])
-        counted = _counted(some[baseline], some[segment], kind, lift, level, runs, (seed, place))
+        among = customers[baseline].to_numpy(dtype=float) if kind.cut and name != EVERYONE else None
+        trial = Trial(some[baseline], some[segment], kind, among, runs, (seed, place))
+        counted = _counted(trial, lift, level)
         found[name] = [len(some), lift, level, runs, *counted]
     columns = ["customers", "lift", "level", "runs", "power", "false_alarms", "doubt"]
     return pd.DataFrame.from_dict(found, orient="index", columns=columns).rename_axis("segment")
 
 
-def _counted(
-    baseline: pd.Series,
-    segment: pd.Series,
-    kind: Kind,
-    lift: float,
-    level: float,
-    runs: int,
-    seed: tuple[int, ...],
-) -> tuple[float, float, str]:
+class Trial(NamedTuple):
+    """The customers of a row, and how often they are experimented on."""
+
+    baseline: pd.Series
+    segment: pd.Series
+    kind: Kind
+    among: np.ndarray | None
+    runs: int
+    seed: tuple[int, ...]
+
+
+def _counted(trial: Trial, lift: float, level: float) -> tuple[float, float, str]:
     """Power, false alarms, and why such a row would not be read."""
-    luck = _experiments(baseline, segment, kind, 0.0, runs, seed)
+    luck = _experiments(trial, 0.0)
     p, worse = luck["p_value"].to_frame(0), (luck["lift"] < 0).to_frame(0)
     doubt = doubts.doubts(p, pd.Series([1.0]), level, level, worse)[0]
     power = math.nan
     if math.isfinite(lift):
-        seen = _experiments(baseline, segment, kind, lift, runs, seed)["p_value"] < level
-        power = float(seen.mean())
+        power = float((_experiments(trial, lift)["p_value"] < level).mean())
     return power, float((p[0] < level).mean()), doubt
 
 
@@ -94,42 +100,44 @@ def level_of(name: object, rows: int, confidence: float) -> float:
     return (1 - confidence) / (1 if name == EVERYONE else rows - 1)
 
 
-def _experiments(
-    baseline: pd.Series,
-    segment: pd.Series,
-    kind: Kind,
-    effect: float,
-    runs: int,
-    seed: tuple[int, ...],
-) -> pd.DataFrame:
+def _experiments(trial: Trial, effect: float) -> pd.DataFrame:
     """The lift and p-value of each run, as of `adjustment.adjust_many`."""
-    rng = np.random.default_rng(seed)
-    before, names = baseline.to_numpy(dtype=float), segment.astype(str)
-    codes, _ = pd.factorize(strata(names, baseline, kind.control_share), sort=True)
+    rng, share = np.random.default_rng(trial.seed), trial.kind.control_share
+    before, names = trial.baseline.to_numpy(dtype=float), trial.segment.astype(str)
+    codes, _ = pd.factorize(strata(names, trial.baseline, share), sort=True)
     known = np.column_stack([before, pd.get_dummies(codes, dtype=float)])
     at_once = max(1, AT_ONCE // len(before))
     found = []
-    for first in range(0, runs, at_once):
-        size = min(at_once, runs - first)
-        treated = np.stack([draw(codes, kind.control_share, rng) for _ in range(size)])
-        y = outcomes(before, kind, treated * effect, rng)
+    for first in range(0, trial.runs, at_once):
+        size = min(at_once, trial.runs - first)
+        treated = np.stack([draw(codes, share, rng) for _ in range(size)])
+        y = outcomes(before, trial.kind, treated * effect, rng, trial.among)
         found.append(adjust_many(y, treated, known))
     return pd.concat(found, ignore_index=True)
 
 
 def outcomes(
-    before: np.ndarray, kind: Kind, effect: np.ndarray, rng: np.random.Generator
+    before: np.ndarray,
+    kind: Kind,
+    effect: np.ndarray,
+    rng: np.random.Generator,
+    among: np.ndarray | None = None,
 ) -> np.ndarray:
     """Outcomes with the mean and spread of the baseline, and a correlation with it, in each run.
 
     before: n values; effect: runs x n, what is added. A customer keeps the correlation's part of
     their own baseline and gets the rest from somebody else's. For rates that is the chance of a 1,
-    and a correlation below 0 counts as one above, since only its square matters.
+    and a correlation below 0 counts as one above, since only its square matters. among: baselines
+    of all customers, if these are some whom the baseline chose: their outcomes fall back towards
+    the mean of all, and differ as those do.
     """
-    r, mean = kind.correlation or 0.0, before.mean()
-    r = abs(r) if kind.rate else r
-    own = mean + r * (before - mean)
+    r, pool = kind.correlation or 0.0, before if among is None else among
+    mean, spread = pool.mean(), pool.std()
     if kind.rate:
-        return (rng.random(effect.shape) < own + effect).astype(float)
-    others = rng.permuted(np.broadcast_to(before - mean, effect.shape), axis=1)
-    return own + math.sqrt(1 - r**2) * others + effect
+        slope = abs(r) * math.sqrt(mean * (1 - mean)) / spread if spread else 0.0
+        return (rng.random(effect.shape) < mean + slope * (before - mean) + effect).astype(float)
+    if among is None:
+        others = rng.permuted(np.broadcast_to(before, effect.shape), axis=1)
+    else:
+        others = rng.choice(among, effect.shape)
+    return mean + r * (before - mean) + math.sqrt(1 - r**2) * (others - mean) + effect

@@ -257,3 +257,11 @@ def details(summary: str, text: str) -> str:
 def as_html(text: str) -> str:
     """A text for HTML that shows every letter of it, where formulas are read, too."""
     return escape(text).replace("$", "&#36;")
+
+
+def enough(needed: float, users: float) -> str:
+    """How many users in all give the power of 80 %, and whether they are there already."""
+    many = count(math.ceil(needed), "user") if needed < 1e12 else f"{needed:.0e} users"
+    return (
+        f"the {many} for 80 % power are there" if users >= needed else f"80 % power: {many} in all"
+    )

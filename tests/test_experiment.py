@@ -181,3 +181,14 @@ BAD_CALLS = {
 @pytest.mark.parametrize("fault", BAD_CALLS)
 def test_bad_call(fault):
     guard_message(*BAD_CALLS[fault])
+
+
+def test_lost_users_are_counted_by_arm():
+    assert experiment.lost_users_p((1_500, 1_500), (1_500, 1_500)) == 1
+    assert experiment.lost_users_p((1_500, 1_500), (1_500, 1_440)) < 1e-15
+    one, other = ((300, 700), (290, 640)), ((700, 300), (640, 290))
+    assert experiment.lost_users_p(*one) == pytest.approx(experiment.lost_users_p(*other))
+    rng = np.random.default_rng(3)
+    lost = rng.hypergeometric(900, 600, 60, size=2_000)
+    p = np.array([experiment.lost_users_p((900, 600), (900 - n, 540 + n)) for n in range(61)])
+    assert (p[lost] < 0.05).mean() < 0.055

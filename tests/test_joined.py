@@ -6,6 +6,7 @@ import pytest
 import statsmodels.formula.api as smf
 
 from helpers import InputError, assignment, coins, planning
+from helpers.experiment import sample_ratio_p
 from tools import analyse, joined, plan
 
 
@@ -88,11 +89,23 @@ def test_results_that_one_arm_lacks_are_told_loudly(experiment):
     assert "find out why one arm lacks more results" in said and "--control-share" not in said
 
 
-def test_a_segment_without_results_is_told(experiment):
+def test_a_segment_without_results_keeps_its_row_and_the_level(experiment):
     folder, listed, results = experiment
     web = listed["customer"][listed["segment"] == "web"]
-    found = read(folder, results[results["customer"].isin(web)])
-    assert "No results at all in: store. Nothing is said of them." in found.notes
+    table = analysed(folder, results[results["customer"].isin(web)]).table.set_index("segment")
+    assert table.loc["store", "decision"].startswith("do not read: too few users")
+    assert table["level"].tolist() == pytest.approx([0.05, 0.025, 0.025])
+
+
+def test_losses_of_one_arm_ring_where_a_test_of_sizes_would_not(experiment):
+    """A coin a user would explain such sizes; the sizes of a list are exact."""
+    folder, listed, results = experiment
+    lost = listed["customer"][listed["group"] == "treatment"].sort_values().head(16)
+    table = analysed(folder, results[~results["customer"].isin(lost)]).table
+    sizes = table.loc[0, ["n_control", "n_treatment"]]
+    assert lost.size == 16 and sample_ratio_p(*sizes, 0.4) > 0.1
+    assert table.loc[0, "ratio_p"] < 0.001
+    assert table["decision"].str.startswith("check the ratio").all()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e13])

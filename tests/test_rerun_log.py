@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from helpers import InputError, data, decisions, heterogeneity, words
+from helpers import InputError, data, heterogeneity, words
 from helpers.decisions import NOT_TESTABLE
 from tests.guards import caught, run_in_process, without_kernels
 from tests.guards import lies as false_verdicts
@@ -333,9 +333,9 @@ def test_where_more_are_to_be_collected_the_number_stands(tmp_path):
         re.search(r"; 80 % power: [\d,]+ users in all\)$", x) for x in open_ones
     )
     assert "; the 900 users for 80 % power are there" in "".join(
-        f"; {decisions.enough(needed, 1_000)}" for needed in (900, 1_001, 1e33)
+        f"; {words.enough(needed, 1_000)}" for needed in (900, 1_001, 1e33)
     )
-    assert decisions.enough(1e33, 5) == "80 % power: 1e+33 users in all"
+    assert words.enough(1e33, 5) == "80 % power: 1e+33 users in all"
     assert not any("80 %" in line for line in lines if line not in open_ones)
 
 

@@ -184,13 +184,14 @@ def _of_list(log: Path, asked: dict[str, Any]) -> decided.Result:
     rows, people = words.count(found.rows, "row"), words.count(len(found.table), "user")
     by = f"joined by {shown(found.user)} with the list {shown(asked['assignment'].name)}"
     said = f"Understood: {', '.join([*found.source.notes, rows, by])}: {people}."
-    segment = "segment" if found.table["segment"].nunique() > 1 else ""
+    segment = "segment" if len(found.sizes) > 2 else ""
     design = Design(
         segment,
         control_share=found.control_share,
         confidence=asked["confidence"],
         seed=asked["seed"],
         strata="stratum",
+        listed=found.sizes,
     )
     guards = [guard._replace(covariate="baseline") for guard in asked["guardrail"]]
     asked = asked | {"covariate": "baseline", "guardrail": guards}

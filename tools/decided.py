@@ -152,6 +152,6 @@ def decision_lines(
         if not own.startswith(words.DO_NOT_READ):
             seen += f", interval {words.interval(low, high, digits)}"
         if own == words.COLLECT:
-            seen += f"; {decisions.enough(row.users_needed, row.n_control + row.n_treatment)}"
+            seen += f"; {words.enough(row.users_needed, row.n_control + row.n_treatment)}"
         lines.append(f"{row.Index}: {row.decision} ({seen})")
     return lines

@@ -23,6 +23,7 @@ class Joined(NamedTuple):
     notes: list[str]  # whom the list or the results lack, who was moved
     user: str
     control_share: float
+    sizes: dict[str, tuple[int, int]]  # users of the list in both arms: of all, and each segment
     filled: bool  # whether users without results were given a value
     planned: pd.DataFrame | None  # plan.csv, where it lies beside the list and has its segments
 
@@ -66,13 +67,13 @@ def read(
     _check_missing(missing, sums, numbers)
     if absent.any():
         notes.append(_absent(log, absent, name, missing))
-        notes += _empty(log, absent) if missing is None else []
         log[numbers] = log[numbers].fillna(log[numbers] if missing is None else missing)
         log = log.dropna(subset=numbers).reset_index(drop=True)
     share = float((listed["group"] == ARMS[0]).mean())
     filled = bool(absent.any()) and missing is not None
     planned = _plan(assignment, listed)
-    return Joined(log, source, len(table), notes, name, share, filled, planned)
+    sizes = _sizes(listed)
+    return Joined(log, source, len(table), notes, name, share, sizes, filled, planned)
 
 
 def _listed(assignment: Path, results: Path) -> tuple[pd.DataFrame, str]:
@@ -96,6 +97,13 @@ def _listed(assignment: Path, results: Path) -> tuple[pd.DataFrame, str]:
     data.check_arms(listed["group"].unique(), ARMS[0], f"the list {source.name}")
     listed["segment"] = columns.in_order(listed["segment"])
     return listed[[name, *COLUMNS]], name
+
+
+def _sizes(listed: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Users of control and treatment, for all users and each segment of the list."""
+    arms = pd.crosstab(listed["segment"].astype(str), listed["group"])
+    rows = {data.EVERYONE: arms.sum(), **dict(arms.iterrows())}
+    return {str(name): (int(row[ARMS[0]]), int(row[ARMS[1]])) for name, row in rows.items()}
 
 
 def _results(
@@ -165,13 +173,6 @@ def _check_missing(missing: float | None, sums: pd.DataFrame, numbers: list[str]
         raise InputError(f"is {missing:g}; give a number, such as 0.", "missing")
     if missing not in (0, 1) and all(sums[column].isin([0, 1]).all() for column in numbers):
         raise InputError(f"is {missing:g}, but {shown(numbers[0])} is 0 or 1.", "missing")
-
-
-def _empty(log: pd.DataFrame, absent: pd.Series) -> list[str]:
-    """A note on segments of the list without any result."""
-    there = log["segment"][~absent].unique()
-    gone = [shown(name, 40) for name in log["segment"].unique() if name not in there]
-    return [f"No results at all in: {', '.join(gone)}. Nothing is said of them."] if gone else []
 
 
 def _absent(log: pd.DataFrame, absent: pd.Series, name: str, missing: float | None) -> str:

@@ -125,11 +125,11 @@ def plan(path: Path, asked: dict[str, Any]) -> Planned:
         share,
         asked["correlation"],
     )
-    kind = rehearsal.Kind(asked["rate"], share, asked["correlation"])
+    cut = baseline in (asked["segment"], *asked["features"])
+    kind = rehearsal.Kind(asked["rate"], share, asked["correlation"], cut)
     table, short = counted.counted(
         planned, customers, baseline, asked["worth"], data.SEGMENT, kind, seed=asked["seed"]
     )
-    cut = baseline in (asked["segment"], *asked["features"])
     if cut:
         notes.append(_cut_by_baseline(table, customers, asked))
     listed = None
@@ -225,9 +225,9 @@ def _cut_by_baseline(table: pd.DataFrame, customers: pd.DataFrame, asked: dict[s
     """What to know of segments that were cut by the baseline: there it varies less than later."""
     baseline = shown(asked["baseline"])
     said = (
-        f"Segments were cut by the baseline, {baseline}, itself. Next time their customers will "
-        "differ more than they do in it (regression to the mean), so such a segment looks better "
-        "than it is."
+        f"Segments were cut by the baseline, {baseline}, itself. Where customers differ little in "
+        "it, they will differ more next time (regression to the mean), so such a segment looks "
+        "better than it is; the rehearsal below deals outcomes among all customers, to be careful."
     )
     everyone = planning.spread_of(
         customers[asked["baseline"]], asked["rate"], asked["control_share"]
