@@ -360,11 +360,13 @@ def test_the_share_that_is_advised_is_taken(run, table):
 def test_what_a_segment_cannot_say_is_told(run, table):
     flat = people().assign(monetary=lambda t: t["monetary"].where(t["channel"] == "web", 3))
     _, said, out = run(table(flat), ALL)
-    assert "store: the baseline does not vary there" in said and "unknown" in said
+    assert (
+        "The baseline does not vary, so nothing is known, in store." in said and "unknown" in said
+    )
     high = people(600).assign(rate=lambda t: (t["channel"] == "web") * 0.9 + 0.05)
     options = ALL.replace("monetary", "rate").replace("--worth 5", "--rate --worth 0.2")
     _, said, out = run(table(high), options, "high")
-    assert "web: no rate rises by so much from where it is there." in said
+    assert "No rate rises by so much from where it is in web." in said
     assert csv_of(out).set_index("segment").loc["web", "users_needed"] == math.inf
 
 

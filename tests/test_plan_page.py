@@ -110,7 +110,7 @@ def test_many_segments_are_shown_in_part(tmp_path):
     frame = people(1_200).assign(channel=[f"town {i}" for i in rng.integers(40, size=1_200)])
     found, path, asked = planned(tmp_path, {"segment": "channel", "assign": True}, frame)
     page = pages(found, path, asked)[0]
-    assert "Shown are 12; all 41 stand in plan.csv." in text_of(page)
+    assert "Shown are 9; all 41 stand in plan.csv." in text_of(page)
     assert page.count("town") < 120
 
 
@@ -118,10 +118,13 @@ def test_false_alarms_and_weak_rehearsals_are_told(tmp_path):
     found, _, asked = planned(tmp_path, KINDS["plain"])
     loud = found.pretended.assign(doubt="without effect 30 %")
     said = plan_page.shortfalls(found._replace(pretended=loud), asked)
-    assert len(said) == 3 and "do not read (without effect 30 %)" in said[0]
+    assert len(said) == 1 and said[0].endswith(
+        "in all users (without effect 30 %), store "
+        "(without effect 30 %), web (without effect 30 %)."
+    )
     weak = found.pretended.assign(power=0.5)
     said = plan_page.shortfalls(found._replace(pretended=weak), asked)
-    assert len(said) == 3 and "Plan for more customers" in said[0]
+    assert len(said) == 1 and "in all users (50.0 %), store (50.0 %), web (50.0 %)." in said[0]
     assert (
         plan_page.shortfalls(found._replace(short=pd.DataFrame(columns=found.short.columns)), asked)
         == []
@@ -133,3 +136,14 @@ def test_the_shop_of_the_course_has_a_page():
     found = plan.plan(data.FOLDER / "shop_customers.csv", asked)
     text = text_of(pages(found, data.FOLDER / "shop_customers.csv", asked)[1])
     assert "1,500 in control, 1,500 in treatment" in text and "12 strata" in text
+
+
+def test_arms_of_a_list_in_which_hardly_anybody_buys_are_told(tmp_path):
+    rng = np.random.default_rng(3)
+    rare = people(600).assign(bought=(rng.random(600) < 0.08) * 1)
+    options = {"segment": "channel", "baseline": "bought", "rate": True, "worth": 0.2}
+    found, _, asked = planned(tmp_path, options | {"assign": True, "control_share": 0.2}, rare)
+    said = " ".join(plan_page.shortfalls(found, asked))
+    assert "hardly ten will have another outcome" in said and "store" in said
+    often, _, asked = planned(tmp_path, options | {"assign": True}, people(600))
+    assert "hardly ten" not in " ".join(plan_page.shortfalls(often, asked))

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from helpers import assignment, planning, plots, shown, words
+from helpers import assignment, data, doubts, planning, plots, shown, words
 from helpers.planning import ALONE, EVERYONE, NO, TOGETHER
 from tools import counted, printed
 
 if TYPE_CHECKING:
     from tools.plan import Planned
 
-MOST_ROWS, MOST_COUNTED = 12, 8  # of tables; plan.csv has all
+MOST_ROWS, MOST_COUNTED = 9, 4  # of tables; plan.csv has all
 MOST_NAMED = 4  # segments in a sentence
-MOST_SAID = 6  # remarks
+MOST_SAID = 3  # remarks
 FAR_APART = 0.25  # of two baselines, in spreads
 SAYS = {
     ALONE: "large enough alone",
@@ -91,35 +92,59 @@ def _first(planned: "Planned", asked: dict[str, Any]) -> str:
 
 def shortfalls(planned: "Planned", asked: dict[str, Any]) -> list[str]:
     """Where a formula fell short, or an experiment of this kind would break its promise."""
-    flat = planned.table.index[planned.table["users_needed"].isna()]
-    said = [
-        f"{shown(name)}: the baseline does not vary there, so nothing is known." for name in flat
-    ]
-    high = planned.table.index[planned.table["users_needed"] == math.inf]
-    said += [f"{shown(name)}: no rate rises by so much from where it is there." for name in high]
-    said += [_short(name, row, planned, asked) for name, row in planned.short.iterrows()]
-    table = planned.pretended
-    for name, doubt in table["doubt"][table["doubt"] != ""].items():
-        said.append(
-            f"{shown(name)}: as rehearsed, the result would be: do not read ({doubt}). Plan arms "
-            "of like size, more customers, or a cap that is fixed beforehand."
-        )
+    table, plan = planned.pretended, planned.table
+    said = [_short(name, row, planned, asked) for name, row in planned.short.iterrows()]
+    if len(said) > MOST_SAID:
+        said = [*said[:MOST_SAID], f"So it is in {len(said) - MOST_SAID} more segments."]
+    doubted = table["doubt"][table["doubt"] != ""]
     counting = 3 * (0.16 / table["runs"]) ** 0.5
-    weak = table[table["power"] < counted.POWER - 0.02 - counting]
-    for name, row in weak.drop(planned.short.index, errors="ignore").iterrows():
-        said.append(
-            f"{shown(name)}: rehearsed, {words.percent(row['power'])} of experiments found the "
-            "lift that 80 % should find. Plan for more customers."
-        )
-    gaps = assignment.balance(planned.listed)["in_sds"] if planned.listed is not None else {}
-    for name, gap in dict(gaps).items():
-        if abs(gap) > FAR_APART:
-            said.append(
-                f"{shown(name)}: the arms' baselines are {abs(gap):.2f} spreads apart. The "
-                "analysis takes that out, as far as it can; another seed may be nearer."
-            )
-    more = len(said) - MOST_SAID
-    return said if more <= 0 else [*said[:MOST_SAID], f"And {more} more remarks of these kinds."]
+    weak = table["power"][table["power"] < counted.POWER - 0.02 - counting]
+    weak = weak.drop(planned.short.index, errors="ignore").map(words.percent)
+    gaps = pd.Series(dtype=float)
+    if planned.listed is not None:
+        gaps = assignment.balance(planned.listed)["in_sds"].abs()
+    groups = {
+        "The baseline does not vary, so nothing is known, in": plan["users_needed"].isna(),
+        "No rate rises by so much from where it is in": plan["users_needed"] == math.inf,
+        "As rehearsed, the result would be: do not read (plan arms of like size, more customers, "
+        "or a cap that is fixed beforehand), in": doubted,
+        "Rehearsed, fewer experiments found the lift than the 80 % that should (plan for more "
+        "customers), in": weak,
+        f"The arms' baselines are more than {FAR_APART} spreads apart (the analysis takes that "
+        "out, as far as it can; another seed may be nearer), in": gaps[gaps > FAR_APART].round(2),
+    }
+    few = _few_that_differ(planned, asked)
+    groups[
+        "In the smaller arm hardly ten will have another outcome than the usual one, which "
+        "cannot be read with a list, in"
+    ] = few
+    for text, found in groups.items():
+        found = found[found] if found.dtype == bool else found
+        if len(found):
+            said.append(f"{text} {_named(found)}.")
+    return said
+
+
+def _few_that_differ(planned: "Planned", asked: dict[str, Any]) -> pd.Series:
+    """For each row of a list whether `doubts.few_that_differ` is likely to keep it from being read."""
+    baseline, share = asked["baseline"], asked["control_share"]
+    parts = {EVERYONE: planned.customers} | dict(
+        iter(planned.customers.groupby(data.SEGMENT, observed=True))
+    )
+    found = {}
+    for name, part in parts.items():
+        differ = part[baseline] != part[baseline].mode().iloc[0]
+        expected = differ.sum() * min(share, 1 - share)
+        found[name] = bool(asked["assign"] and differ.mean() < 0.5 and expected < doubts.FEWEST + 2)
+    return pd.Series(found)
+
+
+def _named(found: pd.Series) -> str:
+    """Rows by name, with what was found, if that is more than a yes."""
+    bare = found.dtype == bool
+    names = [shown(n, 30) if bare else f"{shown(n, 30)} ({x})" for n, x in found.items()]
+    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
+    return ", ".join([*names[:MOST_NAMED], *more])
 
 
 def _short(name: object, row: pd.Series, planned: "Planned", asked: dict[str, Any]) -> str:
@@ -159,11 +184,15 @@ def _answer(planned: "Planned", asked: dict[str, Any]) -> list[str]:
     label = f"<strong>{alone} of {words.count(len(table), 'segment')} alone{best}.</strong>"
     said.append(f"{label} {'. '.join(kinds)}.")
     if asked["correlation"] is not None:
-        seen = table["smallest_detectable_adjusted"] <= asked["worth"]
-        gained = [shown(name, 40) for name in table.index[seen & (table["testable"] != ALONE)]]
+        seen = planned.table["smallest_detectable_adjusted"] <= asked["worth"]
+        plain = planned.table["smallest_detectable"] <= asked["worth"]
+        gained = [shown(name, 40) for name in planned.table.index[seen & ~plain]]
         if gained:
-            whose = ", ".join(gained) if len(gained) <= MOST_NAMED else f"{len(gained)} more"
-            said[-1] += f" Adjusted, with the correlation as stated, also alone: {escape(whose)}."
+            whose = ", ".join(gained) if len(gained) <= MOST_NAMED else f"{len(gained)} rows"
+            said.append(
+                "<strong>Adjusted by the baseline</strong>, as the analysis does, and with the "
+                f"correlation as stated, large enough, too: {escape(whose)}."
+            )
     return said
 
 
@@ -194,13 +223,23 @@ def _picture(planned: "Planned", asked: dict[str, Any]) -> str:
     """The smallest detectable lifts against sizes."""
     scale, unit = unit_of(asked)
     table = _shown(planned.table).copy()
-    table.index = [shown(name, 26) for name in table.index]
+    names = pd.Series([shown(name, 26) for name in table.index])
+    again = names.groupby(names).cumcount()  # names that are long may begin and end alike
+    table.index = names.where(again == 0, names + " " + (again + 1).astype(str))
     lifts = [name for name in table if str(name).startswith("smallest_detectable")]
     table[lifts] *= scale
     if not table["smallest_detectable"].map(math.isfinite).any():
         return ""
-    drawn = printed.figure(lambda: plots.detectable_drawn(table, scale * asked["worth"], unit))
-    return f"{drawn}<p>{PICTURE}</p>"
+
+    def draw() -> tuple[Figure, str]:
+        figure, alt = plots.detectable_drawn(table, scale * asked["worth"], unit)
+        if len(table) < len(planned.table):
+            title = f"The {len(table) - 1} largest of {len(planned.table) - 1} segments"
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+            alt = f"{title}.{alt.partition('.')[2]}"
+        return figure, alt
+
+    return f'<div class="small">{printed.figure(draw)}</div><p>{PICTURE}</p>'
 
 
 def _table(planned: "Planned", asked: dict[str, Any]) -> str:
@@ -209,7 +248,7 @@ def _table(planned: "Planned", asked: dict[str, Any]) -> str:
     rows: list[printed.Row] = []
     for name, row in _shown(planned.table).iterrows():
         cells = [
-            ("text", shown(name)),
+            ("text", shown(name, 26)),
             ("number", f"{row['customers']:,.0f}"),
             ("number", f"{lift_or_zero(scale * row['mean'])} ({lift_or_zero(scale * row['sd'])})"),
             ("number", _apart(scale * row["smallest_detectable"], scale * asked["worth"])),
@@ -302,7 +341,7 @@ def _profile(planned: "Planned") -> str:
     rows: list[printed.Row] = [
         [
             ("text", str(name)),
-            ("text", shown(row["name"], 120)),
+            ("text", shown(row["name"], 70)),
             *(("number", lift_or_zero(row[feature])) for feature in features[:4]),
             ("number", f"{row['found_again']:.2f}"),
         ]
@@ -392,6 +431,12 @@ def sheet(planned: "Planned", listed: str, path: Path, asked: dict[str, Any]) ->
     smallest = lift(scale * planned.table["smallest_detectable"].iloc[0])
     can = f"All customers together: {'yes' if enough else '<strong>no</strong>'} (smallest lift "
     can += f"with 80 % power: {smallest})."
+    if asked["correlation"] is not None:
+        seen = planned.table["smallest_detectable_adjusted"] <= asked["worth"]
+        can += f" Adjusted, with the correlation as stated: {'yes' if seen.iloc[0] else 'no'}."
+        also = [shown(n, 40) for n in table.index[seen.iloc[1:] & (table["testable"] != ALONE)]]
+        more = escape(shown(", ".join(also), 300))
+        decides += f" With the correlation as stated, also: {more}." if also else ""
     blank = '<span aria-hidden="true">____________________________</span>'
     command = (
         "python -m tools.analyse RESULTS.csv --outcome COLUMN --assignment assignment.csv "

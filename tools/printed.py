@@ -26,6 +26,7 @@ body { font: 15px/1.45 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: 
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .6rem; font-weight: 600; }
 h2 { font-size: 1.05rem; margin: 1.3rem 0 .3rem; font-weight: 600; }
 p { margin: .35rem 0; }
+h1, p, li { overflow-wrap: anywhere; }
 .said { font-size: 1.1rem; border-left: 5px solid #0072b2; padding: .3rem .8rem; }
 .first { border: 2px solid #8b0000; padding: .4rem .8rem; margin: .6rem 0; }
 .first ul { margin: .2rem 0; padding-left: 1.1rem; }
@@ -48,6 +49,7 @@ footer { margin-top: 1.2rem; border-top: 1px solid #777; font-size: .82rem;
   .wide { overflow: visible; }
   table { font-size: 8.3pt; }
   img { max-height: 105mm; }
+  .small img { max-height: 66mm; }
   tr, figure, .said, .first { break-inside: avoid; }
   h2, caption { break-after: avoid; }
 }

@@ -165,8 +165,10 @@ def _segments(result: decided.Result) -> list[str]:
         return []
     said = _counted(table, "Segments alone")
     if result.planned is not None:
-        kinds = result.planned["testable"]
-        weak = [shown(name, 40) for name in table["segment"] if kinds.get(name) != "alone"]
+        large = result.planned["testable"] == "alone"
+        if "smallest_detectable_adjusted" in result.planned and result.goal.worth:
+            large |= result.planned["smallest_detectable_adjusted"] <= result.goal.worth
+        weak = [shown(name, 40) for name in table["segment"] if not large.get(name, False)]
         whose = ", ".join(weak) if len(weak) < 5 else f"{len(weak)} of {len(table)}"
         if weak:
             said += f" By the plan too small to be read alone: {escape(whose)}."
