@@ -55,10 +55,11 @@ def pretend(
     for place, (name, part) in enumerate(parts.items()):
         level = level_of(name, len(parts), confidence)
         some = part.sample(sizes[name], random_state=seed) if len(part) > MOST else part
-        lift = _promised(some[baseline], kind, level)
         if planned is not None and len(some) == len(part):
             adjusted = "_adjusted" if kind.correlation is not None else ""
             lift = float(planned.loc[name, f"smallest_detectable{adjusted}"])
+        else:
+            lift = _promised(some[baseline], kind, level)
         among = customers[baseline].to_numpy(dtype=float) if kind.cut and name != EVERYONE else None
         trial = Trial(some[baseline], some[segment], kind, among, runs, (seed, place))
         counted = _counted(trial, lift, level)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from helpers import LARGEST, InputError, check_seed, is_number
 
@@ -124,8 +123,7 @@ def found_again(
         drawn = rng.choice(some, size=len(some))
         sample = customers.iloc[drawn]
         most = min(n_clusters, len(sample[list(features)].drop_duplicates()))
-        with threadpool_limits(1):  # threads would wait for each other longer than they work
-            again = cluster_customers(sample, most, features, seed)["Cluster"]
+        again = cluster_customers(sample, most, features, seed)["Cluster"]
         both = pd.crosstab(clusters[drawn], again.to_numpy())
         sizes = np.add.outer(both.sum(axis=1).to_numpy(), both.sum(axis=0).to_numpy())
         best.append((both / (sizes - both)).max(axis=1))

@@ -5,12 +5,14 @@ import json
 import math
 import re
 import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import data, planning
+from helpers import data, planning, shop
 from tests.test_analyse import CASES, EXPECTED, needs_cases
 from tools import analyse, plan
 
@@ -421,3 +423,25 @@ def test_from_a_table_to_a_decision(run, table, tmp_path, capsys):
     assert row["users_control"] == (listed["group"] == "control").sum()
     page = (tmp_path / "done" / "report.html").read_text(encoding="utf-8")
     assert "Planned, and done" in page and math.isfinite(row["users_needed"])
+
+
+MEASURED = """
+import resource, sys
+from tools import plan
+code = plan.main(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(code, used.ru_utime + used.ru_stime, used.ru_maxrss)
+"""
+
+
+def test_two_hundred_thousand_customers(tmp_path):
+    """Plan and list in 20 seconds of a processor, and 1 GiB."""
+    shop.customers(1, 200_000).to_csv(tmp_path / "many.csv", index=False)
+    options = "--id customer --features recency,frequency,monetary --baseline monetary --worth 1"
+    call = [str(tmp_path / "many.csv"), *options.split(), "--assign", "--out", str(tmp_path / "o")]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *call], capture_output=True, text=True, check=True
+    )
+    code, seconds, kib = map(float, done.stdout.splitlines()[-1].split())
+    assert (code, seconds < 20, kib < 2**20) == (0, True, True), (seconds, kib)
+    assert len(pd.read_csv(tmp_path / "o" / "assignment.csv")) == 200_000

@@ -45,6 +45,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
 from helpers import (
     InputError,
@@ -317,7 +318,8 @@ def work(given: dict[str, Any]) -> int:
     made = FILES if asked["assign"] else FILES[:2]
     files.check_targets(out, made, "plan", str(path.absolute()))
     _check_list(out, asked["assign"])
-    planned = plan(path, asked)
+    with threadpool_limits(1):  # of so small tasks threads would wait for each other
+        planned = plan(path, asked)
     texts = {"plan.csv": as_csv(planned), "plan.html": plan_page.page(planned, path, asked)}
     if planned.listed is not None:
         texts["assignment.csv"] = planned.listed.to_csv(index=False, lineterminator="\n")

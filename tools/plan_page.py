@@ -126,7 +126,7 @@ def shortfalls(planned: "Planned", asked: dict[str, Any]) -> list[str]:
 
 
 def _few_that_differ(planned: "Planned", asked: dict[str, Any]) -> pd.Series:
-    """For each row of a list whether `doubts.few_that_differ` is likely to keep it from being read."""
+    """For each row of a list whether `doubts.few_that_differ` may keep it from being read."""
     baseline, share = asked["baseline"], asked["control_share"]
     parts = {EVERYONE: planned.customers} | dict(
         iter(planned.customers.groupby(data.SEGMENT, observed=True))
