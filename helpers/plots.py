@@ -257,7 +257,10 @@ def detectable_drawn(planned: pd.DataFrame, worth: float, unit: str) -> tuple[Fi
     """The figure that `detectable` shows, and its words."""
     lifts = planned.filter(like="smallest_detectable").replace(np.inf, np.nan)
     plain, x, least = lifts.iloc[:, 0], planned["customers"], f"worth {words.given(worth)}"
-    title = f"{(plain[1:] <= worth).sum()} of {len(x) - 1} segments can be tested alone"
+    seen = [f"{(lifts[column][1:] <= worth).sum()} of {len(x) - 1}" for column in lifts]
+    title = f"{seen[0]} segments can be tested alone"
+    if len(seen) > 1:
+        title = f"Alone: {seen[0]} segments; adjusted {seen[1]}"
     others = " (rows that can see no lift are left out)" * bool(plain.isna().any())
     figure, (ax,) = _axes(title, 3 + 0.2 * len(x), f"customers{others}", None)
     ends, every = np.array([x.min() / 2, 1.6 * x.max()]), np.append(lifts, worth)
@@ -276,7 +279,7 @@ def detectable_drawn(planned: pd.DataFrame, worth: float, unit: str) -> tuple[Fi
     for axis in (ax.xaxis, ax.yaxis):
         ticks = mpl.ticker.LogLocator(subs=(1, 2, 5))
         axis.set(major_locator=ticks, major_formatter="{x:,.4g}", minor_formatter="")
-    return figure, f"{title}. Dots over customers: the smallest lift that is seen, {unit}; {least}."
+    return figure, f"{title}. Dots over customers: the smallest lift that is seen, {unit}."
 
 
 def _axes(title: str, height: float, xlabel: str, marks: Marks, rows: int = 1) -> Any:

@@ -412,6 +412,14 @@ def test_what_can_be_seen_is_filled(drawn, lifts):
     guard_detectable(lambda *given: drawn(plots.detectable, *given), lifts, 7.0)
 
 
+def test_what_can_be_seen_is_told_with_and_without_adjusting(drawn):
+    lifts = {"smallest_detectable": [3.0, 8.0, 9.0], "smallest_detectable_adjusted": [2, 6.5, 8]}
+    planned = pd.DataFrame({"customers": 1_000} | lifts, index=["all users", "a", "b"])
+    figure, alt, _ = drawn(plots.detectable, planned, 7.0, "dollars")
+    assert alt.startswith("Alone: 0 of 2 segments; adjusted 1 of 2.")
+    assert len(figure.axes[0].collections) == 2
+
+
 def test_what_can_be_seen_is_told_apart(drawn):
     def faulty(planned, worth, unit):
         return drawn(plots.detectable, planned, 2 * worth, unit)

@@ -10,7 +10,17 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestIndPower
 
-from helpers import InputError, adjustment, assignment, planning, rehearsal, segments, shop, words
+from helpers import (
+    InputError,
+    adjustment,
+    assignment,
+    experiment,
+    planning,
+    rehearsal,
+    segments,
+    shop,
+    words,
+)
 from helpers.exercises import gaps
 from helpers.inference import welch_many
 from tests.guards import (
@@ -286,6 +296,33 @@ def test_a_hash_gives_each_arm_its_share():
         assert share(np.array(arms) == "control") == pytest.approx(control_share, abs=0.02)
 
 
+def by_ranks(values):
+    """The thirds of the page."""
+    place = (values.rank() - 0.5) / len(values)
+    return (3 * place).astype(int).to_numpy()
+
+
+def by_values(values):
+    return np.searchsorted(values.quantile([1 / 3, 2 / 3]), values)
+
+
+def guard_thirds(thirds_of):
+    """Of a baseline of 0 and 1, too, there are two strata, whatever its rate."""
+    for rate in (0.04, 0.2, 0.5, 0.7, 0.97):
+        values = pd.Series((np.arange(1_000) < 1_000 * rate).astype(float))
+        strata = assignment.strata(pd.Series("a", values.index), values)
+        found = thirds_of(values)
+        assert len(set(found)) == 2 == strata.nunique()
+        assert (pd.Series(found).groupby(strata.to_numpy()).nunique() == 1).all()
+
+
+def test_thirds_by_ranks_keep_a_rate_in_two():
+    source = "".join(cell.source for cell in nbformat.read(PATH, 4).cells)
+    assert "place = (own[baseline].rank() - 0.5) / len(own)" in source
+    guard_thirds(by_ranks)
+    caught(guard_thirds, by_values)
+
+
 # Pretending
 
 
@@ -364,7 +401,76 @@ def test_what_the_list_was_made_by_must_be_in_the_analysis(worlds):
     assert 0.01 < usual(null, *rest) < 0.045 and usual(real, *rest) < 0.7
 
 
+def power_of_clusters(cut):
+    """The lowest power that is rehearsed for clusters that the baseline made."""
+    customers = shop.customers(3)
+    even, _ = segments.evened(customers, FEATURES)
+    made = segments.cluster_customers(even, 4, FEATURES, 3)["Cluster"]
+    kind = rehearsal.Kind(correlation=0.6, cut=cut)
+    table = customers.assign(segment=made.astype(str))
+    return rehearsal.pretend(table, "monetary", "segment", kind, seed=3, runs=200)["power"].min()
+
+
+def test_the_rehearsal_sees_that_the_baseline_cut_the_segments():
+    assert power_of_clusters(cut=True) < 0.5 < 0.7 < power_of_clusters(cut=False)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "cut"),
+    [({}, False), ({"segment": ""}, True), ({"segment": "", "features": ["recency"]}, False)],
+    ids=str,
+)
+def test_the_page_knows_whether_the_baseline_cut_the_segments(knobs, cut, monkeypatch):
+    space: dict = {}
+    run_in_process(PATH, knobs | {"seed": 3}, monkeypatch, drawn=False, space=space)
+    assert space["kind"].cut is cut
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_clusters_of_alike_customers_differ_more_a_season_later(seed):
+    """In the shop itself, and less than the rehearsal lets them."""
+    customers = shop.customers(seed)
+    even, _ = segments.evened(customers, FEATURES)
+    made = segments.cluster_customers(even, 4, FEATURES, seed)["Cluster"].to_numpy()
+    nobody = customers[["customer"]].assign(group="control")
+    before, kind = customers["monetary"].to_numpy(), rehearsal.Kind(correlation=0.6, cut=True)
+    rng, none = np.random.default_rng(seed), np.zeros((1, 3_000))
+    after = {"next": shop.next_season(nobody, seed)["spent"].to_numpy()}
+    after["pretended"] = rehearsal.outcomes(before, kind, none, rng, before)[0]
+    spread = pd.DataFrame({"before": before} | after).groupby(made).std()
+    alike = spread[spread["before"] < before.std()]
+    assert len(alike) == 3
+    assert (alike["before"] < alike["next"]).all() and (alike["next"] < alike["pretended"]).all()
+
+
+def test_one_even_cloud_is_found_again_too():
+    for seed in range(3):
+        cloud = pd.DataFrame(np.random.default_rng(seed).random((2_000, 2)), columns=["a", "b"])
+        assert segments.found_again(cloud, 4, ["a", "b"], seed, times=10).min() > 0.7
+
+
 # The join
+
+
+def by_fisher(missing, there):
+    return stats.fisher_exact([missing, there]).pvalue
+
+
+def by_coins(missing, there):
+    return experiment.sample_ratio_p(*there, 0.5)
+
+
+def guard_lost(p_of):
+    """One arm of a list lacks more results: the test rings."""
+    assert p_of([60, 20], [1_440, 1_480]) < 0.001
+    assert p_of([31, 29], [1_469, 1_471]) > 0.05
+
+
+def test_lost_results_are_tested_by_arm():
+    source = "".join(cell.source for cell in nbformat.read(PATH, 4).cells)
+    assert "stats.fisher_exact(came)" in source
+    guard_lost(by_fisher)
+    caught(guard_lost, by_coins)
 
 
 def guard_arm(arm_of):

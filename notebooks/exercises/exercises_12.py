@@ -171,8 +171,8 @@ def joined(run: SimpleNamespace) -> Exercise:
         ),
         "the mean of the two": (
             float(np.mean(alone)),
-            "That is the mean of what the two see apart. Their customers are put together, and "
-            "more customers see smaller lifts.",
+            "That is the mean of what the two see apart. Their customers are put together: one "
+            "spread, and one number.",
         ),
         "the smaller of the two": (
             float(np.min(alone)),
@@ -182,8 +182,10 @@ def joined(run: SimpleNamespace) -> Exercise:
     return Exercise(
         right=right,
         also=float(again),
-        because=f"Apart they see {alone[0]:.3g} and {alone[1]:.3g}. Joining costs the question "
-        "whether the two differ, so join those in which the same would be done.",
+        because=f"Apart they see {alone[0]:.3g} and {alone[1]:.3g}. More customers help, and so "
+        "does the level; but the joined segment has one spread, so that one of the two may have seen "
+        "more alone. And joining costs the question whether they differ: join those in which the "
+        "same would be done.",
         wrong={
             name: (value, says, min(tolerance, abs(value - right) / 3))
             for name, (value, says) in mistakes.items()
@@ -232,9 +234,9 @@ def analysed(run: SimpleNamespace) -> Exercise:
         Exercise(
             right=right,
             also=float(in_list[run.user].isin(set(results[run.user])).sum()),
-            because=f"Of {len(in_list)} on the list so many have a result. The file names "
-            f"{int(served.sum())} rows of treatment: doubled ones, strangers, and customers of "
-            "control among them.",
+            because=f"Of the {len(in_list):,} on the list, {int(right):,} have a result. The file "
+            f"has {int(served.sum()):,} rows of treatment: doubled ones, strangers, and customers "
+            "of control among them.",
             wrong={
                 "the rows of the file": (
                     float(served.sum()),
