@@ -257,10 +257,8 @@ def detectable_drawn(planned: pd.DataFrame, worth: float, unit: str) -> tuple[Fi
     """The figure that `detectable` shows, and its words."""
     lifts = planned.filter(like="smallest_detectable").replace(np.inf, np.nan)
     plain, x, least = lifts.iloc[:, 0], planned["customers"], f"worth {words.given(worth)}"
-    seen = [f"{(lifts[column][1:] <= worth).sum()} of {len(x) - 1}" for column in lifts]
-    title = f"{seen[0]} segments can be tested alone"
-    if len(seen) > 1:
-        title = f"Alone: {seen[0]} segments; adjusted {seen[1]}"
+    a, *b = (f"{(y[1:] <= worth).sum()} of {len(x) - 1}" for _, y in lifts.items())
+    title = f"Alone: {a} segments; adjusted {b[0]}" if b else f"{a} segments can be tested alone"
     others = " (rows that can see no lift are left out)" * bool(plain.isna().any())
     figure, (ax,) = _axes(title, 3 + 0.2 * len(x), f"customers{others}", None)
     ends, every = np.array([x.min() / 2, 1.6 * x.max()]), np.append(lifts, worth)
