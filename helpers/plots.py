@@ -266,9 +266,8 @@ def detectable_drawn(planned: pd.DataFrame, worth: float, unit: str) -> tuple[Fi
     ax.loglog(ends, plain.iloc[0] * np.sqrt(x.iloc[0] / ends), color=FAINT, zorder=1)
     ax.axhline(worth, color=INK, linestyle=":", linewidth=1.2)
     _write(ax, ends[0], worth, f" {least}", va="bottom")
-    for column, colour, marker in zip(lifts, (BLUE, GREEN), "os", strict=False):
-        fill = np.where(lifts[column] <= worth, colour, "white")
-        ax.scatter(x, lifts[column], 40, fill, marker=marker, edgecolors=colour, zorder=3)
+    for (_, y), hue, mark in zip(lifts.items(), (BLUE, GREEN), "os", strict=False):
+        ax.scatter(x, y, 40, np.where(y <= worth, hue, "white"), marker=mark, ec=hue, zorder=3)
     names, lead = plain.dropna().sort_values().index, {"arrowstyle": "-", "color": FAINT, "lw": 0.6}
     for name, y in zip(names, np.geomspace(*span, len(names) + 2)[1:], strict=False):  # apart
         at = (x[name], plain[name]), (1.1 * ends[1], y)

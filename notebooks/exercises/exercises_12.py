@@ -183,9 +183,9 @@ def joined(run: SimpleNamespace) -> Exercise:
         right=right,
         also=float(again),
         because=f"Apart they see {alone[0]:.3g} and {alone[1]:.3g}. More customers help, and so "
-        "does the level; but the joined segment has one spread, so that one of the two may have seen "
-        "more alone. And joining costs the question whether they differ: join those in which the "
-        "same would be done.",
+        "does the level; but the joined segment has one spread, so that one of the two may have "
+        "seen more alone. And joining costs the question whether they differ: join those in which "
+        "the same would be done.",
         wrong={
             name: (value, says, min(tolerance, abs(value - right) / 3))
             for name, (value, says) in mistakes.items()
