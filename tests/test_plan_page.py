@@ -34,7 +34,7 @@ def planned(folder, options, frame=None):
     path = folder / "own.csv"
     (people() if frame is None else frame).to_csv(path, index=False)
     asked = BASE | options
-    plan.rehearsal.IN_ALL, kept = 300_000, plan.rehearsal.IN_ALL
+    plan.rehearsal.IN_ALL, kept = 60_000, plan.rehearsal.IN_ALL
     try:
         return plan.plan(path, asked), path, asked
     finally:
@@ -131,7 +131,8 @@ def test_false_alarms_and_weak_rehearsals_are_told(tmp_path):
     )
 
 
-def test_the_shop_of_the_course_has_a_page():
+def test_the_shop_of_the_course_has_a_page(monkeypatch):
+    monkeypatch.setattr(plan.rehearsal, "IN_ALL", 600_000)
     asked = BASE | {"segment": "channel", "assign": True}
     found = plan.plan(data.FOLDER / "shop_customers.csv", asked)
     text = text_of(pages(found, data.FOLDER / "shop_customers.csv", asked)[1])

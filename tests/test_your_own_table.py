@@ -85,18 +85,24 @@ def test_it_runs_on_tables_of_ones_own(kind, tmp_path, monkeypatch):
     assert any(text.startswith("Show the answer: The plan gave") for text in texts)
 
 
+OTHER = {"baseline": "frequency", "worth": 1.0, "segment": "", "features": ["recency"]}
+
+
 @pytest.mark.parametrize(
-    "knobs",
+    ("knobs", "cut"),
     [
-        {"seed": 0, "control_share": 0.1, "worth": 1e-9, "correlation": 0},
-        {"seed": LAST_SEED, "control_share": 0.9, "worth": 300.0, "segment": "", "clusters": 8},
-        {"baseline": "frequency", "worth": 1.0, "features": ["frequency"], "correlation": 0.99},
+        ({"seed": 0, "control_share": 0.1, "worth": 1e-9, "correlation": 0}, False),
+        ({"seed": LAST_SEED, "control_share": 0.9, "worth": 300.0, "segment": ""}, True),
+        (OTHER | {"clusters": 8, "correlation": 0.99}, False),
     ],
     ids=str,
 )
-def test_it_runs_with_odd_knobs(knobs, monkeypatch):
-    texts = run_in_process(PATH, knobs, monkeypatch, drawn=False)
+def test_it_runs_with_odd_knobs(knobs, cut, monkeypatch):
+    """And it knows whether the baseline cut the segments."""
+    space: dict = {}
+    texts = run_in_process(PATH, knobs, monkeypatch, drawn=False, space=space)
     assert lies("\n".join(texts)) == [] and unexplained(texts) == []
+    assert space["kind"].cut is cut
 
 
 @pytest.mark.parametrize(
@@ -413,17 +419,6 @@ def power_of_clusters(cut):
 
 def test_the_rehearsal_sees_that_the_baseline_cut_the_segments():
     assert power_of_clusters(cut=True) < 0.5 < 0.7 < power_of_clusters(cut=False)
-
-
-@pytest.mark.parametrize(
-    ("knobs", "cut"),
-    [({}, False), ({"segment": ""}, True), ({"segment": "", "features": ["recency"]}, False)],
-    ids=str,
-)
-def test_the_page_knows_whether_the_baseline_cut_the_segments(knobs, cut, monkeypatch):
-    space: dict = {}
-    run_in_process(PATH, knobs | {"seed": 3}, monkeypatch, drawn=False, space=space)
-    assert space["kind"].cut is cut
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
