@@ -98,9 +98,9 @@ def test_what_a_file_holds_is_shown_as_it_stands(tmp_path):
 
 
 def test_a_border_is_not_rounded_away():
-    assert plan_page._apart(5.0004, 5.0) == "5.0004"
-    assert plan_page._apart(4.9999, 5.0) == "4.9999"
-    assert plan_page._apart(13.62, 5.0) == "13.6"
+    assert plan_page.apart(5.0004, 5.0) == "5.0004"
+    assert plan_page.apart(4.9999, 5.0) == "4.9999"
+    assert plan_page.apart(13.62, 5.0) == "13.6"
     assert plan_page.users(0.2) == "1" and plan_page.users(float("inf")) == "none is enough"
     assert plan_page.lift(float("nan")) == "unknown" and plan_page.lift(0.00123) == "0.00123"
 
@@ -148,3 +148,14 @@ def test_arms_of_a_list_in_which_hardly_anybody_buys_are_told(tmp_path):
     assert "hardly ten will have another outcome" in said and "store" in said
     often, _, asked = planned(tmp_path, options | {"assign": True}, people(600))
     assert "hardly ten" not in " ".join(plan_page.shortfalls(often, asked))
+
+
+def test_what_just_misses_is_not_shown_as_what_is_worth_having(tmp_path):
+    """On the screen, in the lead, the table and the sheet: worth, and a lift that is just above."""
+    found, path, asked = planned(tmp_path, KINDS["adjusted"])
+    for column in ("smallest_detectable", "smallest_detectable_adjusted"):
+        close = found.table.assign(**{column: 5.0000004})
+        just = found._replace(table=close)
+        page, sheet = map(text_of, pages(just, path, asked))
+        assert "5.0000004" in page and "5.0000004" in "\n".join(plan.lines(just, asked))
+        assert ("5.0000004" in sheet) == (column == "smallest_detectable")

@@ -228,7 +228,7 @@ def _cut_by_baseline(table: pd.DataFrame, customers: pd.DataFrame, asked: dict[s
     said = (
         f"Segments were cut by the baseline, {baseline}, itself. Where customers differ little in "
         "it, they will differ more next time (regression to the mean), so such a segment looks "
-        "better than it is; the rehearsal below deals outcomes among all customers, to be careful."
+        "better than it is; the rehearsal deals outcomes among all customers, to be careful."
     )
     everyone = planning.spread_of(
         customers[asked["baseline"]], asked["rate"], asked["control_share"]
@@ -262,14 +262,16 @@ def as_csv(planned: Planned) -> str:
 def lines(planned: Planned, asked: dict[str, Any]) -> list[str]:
     """What is printed: what was understood, and what each row can see."""
     scale, unit = plan_page.unit_of(asked)
-    said = [*planned.notes, f"Worth having: {words.given(scale * asked['worth'])} {unit}."]
+    worth = scale * asked["worth"]
+    said = [*planned.notes, f"Worth having: {words.given(worth)} {unit}."]
     for name, row in planned.table.iterrows():
-        seen = plan_page.lift(scale * row["smallest_detectable"])
+        seen = plan_page.apart(scale * row["smallest_detectable"], worth)
         needed = plan_page.users(row["users_needed"])
         line = f"{shown(name)}: {row['testable']} ({words.count(int(row['customers']), 'customer')}"
         line += f"; smallest detectable lift: {seen}; users needed: {needed}"
         if asked["correlation"] is not None:
-            line += f"; adjusted: {plan_page.lift(scale * row['smallest_detectable_adjusted'])}"
+            seen = plan_page.apart(scale * row["smallest_detectable_adjusted"], worth)
+            line += f"; adjusted: {seen}"
             line += f" and {plan_page.users(row['users_needed_adjusted'])}"
         said.append(f"{line})")
     return [*said, *plan_page.shortfalls(planned, asked)]

@@ -151,7 +151,9 @@ def _short(name: object, row: pd.Series, planned: "Planned", asked: dict[str, An
     """What a formula said of a row, and what was counted."""
     scale, new, said = unit_of(asked)[0], planned.table.loc[name], []
     if row["power_of_lift"] < counted.ENOUGH:
-        old, now = (lift(scale * one["smallest_detectable"]) for one in (row, new))
+        old, now = (
+            apart(scale * one["smallest_detectable"], scale * asked["worth"]) for one in (row, new)
+        )
         said.append(f"a lift of {old} ({words.percent(row['power_of_lift'])}; shown: {now})")
     if row["power_of_users"] < counted.ENOUGH:
         old, now = (users(one["users_needed"]) for one in (row, new))
@@ -168,7 +170,8 @@ def _answer(planned: "Planned", asked: dict[str, Any]) -> list[str]:
     row, table = planned.table.iloc[0], planned.table.iloc[1:]
     many = words.count(row["customers"], "customer")
     enough = "enough" if row["testable"] == TOGETHER else "too few"
-    smallest = f"{lift(scale * row['smallest_detectable'])} {escape(unit)}"
+    smallest = apart(scale * row["smallest_detectable"], scale * asked["worth"])
+    smallest = f"{smallest} {escape(unit)}"
     found = f"If the true lift is {smallest}, 80 of 100 such experiments find it"
     if not math.isfinite(row["smallest_detectable"]):
         found = "No lift is found in 80 of 100 such experiments"
@@ -251,12 +254,12 @@ def _table(planned: "Planned", asked: dict[str, Any]) -> str:
             ("text", shown(name, 26)),
             ("number", f"{row['customers']:,.0f}"),
             ("number", f"{lift_or_zero(scale * row['mean'])} ({lift_or_zero(scale * row['sd'])})"),
-            ("number", _apart(scale * row["smallest_detectable"], scale * asked["worth"])),
+            ("number", apart(scale * row["smallest_detectable"], scale * asked["worth"])),
             ("number", users(row["users_needed"])),
             ("text", _testable(name, row["testable"])),
         ]
         if adjusted:
-            seen = _apart(scale * row["smallest_detectable_adjusted"], scale * asked["worth"])
+            seen = apart(scale * row["smallest_detectable_adjusted"], scale * asked["worth"])
             cells += [("number", seen), ("number", users(row["users_needed_adjusted"]))]
         rows.append(cells)
     caption = f"Means, spreads and lifts in {'per cent and ' if asked['rate'] else ''}{unit}. "
@@ -286,7 +289,7 @@ def lift_or_zero(x: float) -> str:
     return "unknown" if math.isnan(x) else words.number(x, 2) if abs(x) < 1000 else f"{x:,.0f}"
 
 
-def _apart(x: float, worth: float) -> str:
+def apart(x: float, worth: float) -> str:
     """A lift that is not rounded onto the other side of worth."""
     if not math.isfinite(x):
         return lift(x)
@@ -428,7 +431,7 @@ def sheet(planned: "Planned", listed: str, path: Path, asked: dict[str, Any]) ->
     names = ", ".join(by_kind[ALONE])
     decides = f"{escape(shown(names, 300))}; each at {level}." if names else "none."
     enough = planned.table["testable"].iloc[0] == TOGETHER
-    smallest = lift(scale * planned.table["smallest_detectable"].iloc[0])
+    smallest = apart(scale * planned.table["smallest_detectable"].iloc[0], scale * asked["worth"])
     can = f"All customers together: {'yes' if enough else '<strong>no</strong>'} (smallest lift "
     can += f"with 80 % power: {smallest})."
     if asked["correlation"] is not None:
