@@ -297,3 +297,26 @@ def test_planned_and_done_stand_side_by_side(experiment):
     assert "Planned, and done" in page
     assert analyse.files.checksum(folder / "assignment.csv") in page
     assert "strata" in page and "Cut into 2 segments by the list" in page
+
+
+def page_of(folder, results, **options):
+    asked = analyse.DEFAULTS | {"outcome": "after", "assignment": folder / "assignment.csv"}
+    result = analysed(folder, results, **options)
+    return analyse.report.page(result, folder / "results.csv", asked | options)
+
+
+def test_segments_that_the_plan_did_not_mean_to_read_are_named(experiment):
+    folder, listed, results = experiment
+    people = listed.rename(columns={"baseline": "spent"})
+    for worth, weak in ((3.0, True), (60.0, False)):
+        plan_ = planning.plan(people, "spent", worth, "segment", control_share=0.4)
+        plan_.to_csv(folder / "plan.csv")
+        said = "By the plan too small to be read alone: store, web." in page_of(folder, results)
+        assert said is weak
+
+
+def test_sizes_of_a_list_that_was_filled_are_those_of_the_list(experiment):
+    folder, _, results = experiment
+    assert "by the list</td>" not in page_of(folder, results)
+    filled = page_of(folder, results.iloc[5:], missing=0.0)
+    assert "by the list</td>" in filled and "share as planned" not in filled

@@ -245,3 +245,13 @@ def test_a_baseline_must_say_something():
     guard_message(lambda: plan_of(constant, 4.0), "baseline is before, which is 7 for everybody")
     high = table_of(often).assign(before=lambda t: (t["before"] + 9) // 9.5)
     guard_message(lambda: plan_of(high, 0.99, rate=True), "no rate rises by that")
+
+
+def test_shares_cannot_be_correlated_beyond_their_spread():
+    shares = table_of(lambda rng, n: rng.beta(2, 8, n))
+    values = shares["before"]
+    most = values.std(ddof=0) / math.sqrt(values.mean() * (1 - values.mean()))
+    plan_of(shares, 0.1, rate=True, correlation=0.99 * most)
+    refused = "correlation is 0.8, but shares that differ as little as before does are"
+    guard_message(lambda: plan_of(shares, 0.1, rate=True, correlation=0.8), refused)
+    plan_of(table_of(often), 0.1, rate=True, correlation=0.9)  # 0 and 1 may be

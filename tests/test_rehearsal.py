@@ -80,3 +80,12 @@ def test_what_cannot_be_seen_is_not_counted():
     table = rehearsal.pretend(few, "before", "segment", Kind(), runs=50)
     assert np.isnan(table.loc["b", "power"])
     guard_message(lambda: rehearsal.pretend(few, "before", "segment", Kind(), seed=-1), "seed")
+
+
+def test_shares_have_the_correlation_that_is_asked():
+    """Also where the baseline is no outcome of 0 and 1, but a share that differs less."""
+    rng = np.random.default_rng(4)
+    before = rng.beta(2, 3, 20_000)
+    kind = Kind(True, 0.5, 0.3)
+    y = rehearsal.outcomes(before, kind, np.zeros((20, len(before))), rng)
+    assert np.mean([np.corrcoef(before, row)[0, 1] for row in y]) == pytest.approx(0.3, abs=0.02)
