@@ -87,6 +87,20 @@ def as_numbers(
     return numbers
 
 
+def as_numbers_or_labels(
+    name: str, table: pd.DataFrame, source: tables.Source, limits: tuple[float, float]
+) -> pd.Series:
+    """The column as numbers if every value is written as one; else as text.
+
+    Raises InputError as `as_numbers` or `as_labels` does.
+    """
+    text = table[name].astype(str).str.strip()
+    number = text.str.fullmatch(COMMA_NUMBER) | pd.to_numeric(text, errors="coerce").notna()
+    if number.all() or pd.api.types.is_bool_dtype(table[name]):
+        return as_numbers(name, table, source, limits, yes_or_no=True)
+    return as_labels(name, table, source)
+
+
 def _from_text(text: pd.Series, source: tables.Source, yes_or_no: bool) -> pd.Series:
     """Numbers as they are written; nan where one is none."""
     numbers = pd.to_numeric(text, errors="coerce")

@@ -74,11 +74,12 @@ class Roles(NamedTuple):
     user: str | None = None  # as for `users.one_row_each`
     added: tuple[str, ...] = ()  # more outcomes, added up by user
     known: tuple[str, ...] = ()  # numbers known before treatment, one a user
+    cuts: tuple[str, ...] = ()  # numbers or names known before treatment, one a user
     bands: tuple[float, ...] = ()  # where the segment, a number, is cut
 
     def names(self) -> tuple[str, ...]:
         """All columns but that of users."""
-        own = (self.segment, self.outcome, self.group, *self.added, *self.known)
+        own = (self.segment, self.outcome, self.group, *self.added, *self.known, *self.cuts)
         return tuple(filter(None, own))
 
 
@@ -89,19 +90,22 @@ def load_log(
     group: str = "group",
     control: str = "control",
     user: str | None = None,
+    cuts: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Read an experiment log with two arms and return it checked, one row per user.
 
     path: the file, as for `read_log`; None reads the course's own `data/ab_test_data.csv`. segment,
     outcome, group: names of columns; control: the value of `group` that is not treated. user: the
     column that names users, whose outcomes are added up; "none" where every row is a user; None
-    where no id repeats (see `users.one_row_each`). attrs["rows"] is the number of rows read, and
-    attrs["notes"] what was understood of the file. The segment "age_band" is cut from `age` (years)
-    if the file has no such column.
+    where no id repeats (see `users.one_row_each`). segment "": none; cuts: columns that a search
+    may cut by, numbers where all their values are, else text. attrs["rows"] is the number of rows
+    read, and attrs["notes"] what was understood of the file. The segment "age_band" is cut from
+    `age` (years) if the file has no such column.
     Raises InputError as `read_log` does.
     """
     path = FOLDER / "ab_test_data.csv" if path is None else Path(path)
-    return read_log(path, Roles(outcome, segment, group, user), str(control))[0]
+    roles = Roles(outcome, segment, group, user, cuts=tuple(cuts))
+    return read_log(path, roles, str(control))[0]
 
 
 def read_log(
@@ -119,7 +123,7 @@ def read_log(
     names = roles.names()
     ids = [] if roles.user in (None, users.EVERY_ROW) else [str(roles.user)]
     numbers = [roles.outcome, *roles.added, *roles.known]
-    labels = [name for name in (roles.segment, roles.group, *ids) if name]
+    labels = [name for name in (roles.segment, roles.group, *ids, *roles.cuts) if name]
     table, source = tables.read(path, numbers, labels, ["age"])
     by_age = roles.segment == "age_band" and "age_band" not in table and "age" in table
     wanted = ["age" if by_age and name == "age_band" else name for name in (*names, *ids)]
@@ -134,12 +138,22 @@ def read_log(
     if roles.segment:
         table[roles.segment] = _segments(table, roles, source, by_age)
         check_segments(table[roles.segment], source)
-    triple = (roles.segment, roles.outcome, roles.group)
-    table = users.one_row_each(table, roles.user, triple, source.name, roles.added, roles.known)
+    for name in roles.cuts:
+        table[name] = _cuts(name, table, source)
+    triple, known = (roles.segment, roles.outcome, roles.group), (*roles.known, *roles.cuts)
+    table = users.one_row_each(table, roles.user, triple, source.name, roles.added, known)
     for name in numbers:
         check_far(table[name], source)
     table.attrs["notes"] = source.notes
     return users.with_numbers(table, names), source
+
+
+def _cuts(name: str, table: pd.DataFrame, source: tables.Source) -> pd.Series:
+    """A column that a search may cut: numbers, or names that are segments."""
+    column = columns.as_numbers_or_labels(name, table, source, OUTCOMES)
+    if not pd.api.types.is_numeric_dtype(column):
+        check_segments(column, source)
+    return column
 
 
 def _segments(

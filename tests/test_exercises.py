@@ -138,6 +138,7 @@ ASKED_FOR = {
     "08-three-stories": "always-valid interval whenever we liked",
     "11-reports": "The whole interval lies below that",
     "12-reports": "All customers together show a clear gain",
+    "13-reports": "We searched four columns on half of the users",
 }
 
 

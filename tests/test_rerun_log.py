@@ -393,11 +393,14 @@ def shipped_parameters() -> dict[str, object]:
     return parameters(shipped())
 
 
-def test_every_knob_of_the_log_stands_in_notebook_06():
+@pytest.mark.parametrize(("number", "other"), [("06", "segment_columns"), ("13", "segment")])
+def test_every_knob_of_the_log_stands_in_the_notebooks(number, other):
     """A knob that the notebook lacks would be ignored without a word."""
-    assert set(rerun.LOG_KNOBS) | {"seed"} <= set(shipped_parameters())
+    (path,) = (path for path in notebooks.find() if path.name.startswith(number))
+    knobs = notebooks.knobs_of(notebooks.read(path))
+    assert (set(rerun.LOG_KNOBS) | {"seed"}) - {other} <= set(knobs) and other not in knobs
     for name in ("group", "control", "control_share", "seed"):
-        assert shipped_parameters()[name] == rerun.DEFAULTS[name]
+        assert knobs[name] == rerun.DEFAULTS[name]
 
 
 def results_in(folder: Path) -> list[str]:
@@ -489,7 +492,7 @@ BAD_COMMANDS = {
     "not a table": (["--log", "blob.csv", *GOOD[2:]], "blob.csv", "utf-8"),
     "no segment": ([*LOG, "--outcome", "y"], "With --log", "give --segment"),
     "no outcome": ([*LOG, "--segment", "place"], "With --log", "give --outcome"),
-    "nothing but a log": (LOG, "give --segment, give --outcome"),
+    "nothing but a log": (LOG, "give --segment or --segment-columns, give --outcome"),
     "unknown column": ([*LOG, "--segment", "plaza", "--outcome", "y"], "lacks 'plaza'", "'place'"),
     "unknown group": ([*GOOD, "--group", "arm"], "lacks 'arm'"),
     "a column twice": ([*LOG, "--segment", "group", "--outcome", "y"], "Give different columns"),

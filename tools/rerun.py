@@ -1,4 +1,4 @@
-"""Run the series again with other knobs, or notebook 06 on the log of your own experiment.
+"""Run the series again with other knobs, or notebooks 06 and 13 on your own experiment's log.
 
 The course stays as it is.
 
@@ -9,15 +9,17 @@ The whole series, in the clusters of the course's customers or of yours:
   --effect E           the planted effect in score points (default: 3)
   --only NUMBERS       some of the notebooks: 06, or 01-05, or 01,03,06-08 (default: all)
 
-Notebook 06 on your log, what to do in each segment:
+Notebook 06 on your log, what to do in each segment; 13, a search for segments, put to the test:
   --log FILE           your log as CSV or Parquet (needed)
-  --segment COLUMN     its column of segments (needed)
+  --segment COLUMN     its column of segments (06; this or the next is needed)
+  --segment-columns A,B,C   columns known before treatment, to search for segments in (13)
   --outcome COLUMN     its column of outcomes (needed)
   --group COLUMN       its column of arms (default: group)
   --control NAME       the arm that is not treated (default: control)
   --control-share S    the share of users planned for it, between 0 and 1 (default: 0.5)
   --worth W            the smallest lift worth having, in the unit of the outcome: for 0/1, 0.01
-                       is one percentage point (default: 5 % of the control mean)
+                       is one percentage point (default: 5 % of the control mean); in 13 it is
+                       what treating a user costs
   --user COLUMN        the column that names users, whose rows are added up; none: every row is a
                        user (default: columns that look like an id must not repeat)
 
@@ -34,12 +36,13 @@ examples:
   python -m helpers.rerun --target-cluster 2 --only 03-05            a part of the series
   python -m helpers.rerun --log log.csv --segment country --outcome converted --worth 0.01
   python -m helpers.rerun --log visits.csv --segment country --outcome spent --user customer_id
+  python -m helpers.rerun --log log.csv --segment-columns age,country,device --outcome converted
 
 Notebooks 09 and 11 and those after it have experiments or tables of their own: they are executed
 with the seed alone. For a table of customers with other columns: python -m tools.plan --help
 
 A customer file has the columns CustomerID, Gender, Age, Annual Income (k$), Spending Score (1-100).
-A log has one row per user (or give --user), a column of segments, a column with two arms, and an
+A log has one row per user (or give --user), columns of segments, a column with two arms, and an
 outcome of 0/1, Yes/No or any number. Both are CSV (commas, semicolons or tabs; utf-8) or Parquet.
 The result of a log alone, on a page to pass on: python -m tools.analyse --help
 """
@@ -47,7 +50,7 @@ The result of a log alone, on a page to pass on: python -m tools.analyse --help
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,7 @@ from helpers import (
     check_seed,
     data,
     experiment,
+    finder,
     heterogeneity,
     inference,
     segments,
@@ -82,6 +86,7 @@ CLUSTER_KNOBS = {
 LOG_KNOBS = {
     "log_file": files.typed_path,
     "segment": str,
+    "segment_columns": command.names,
     "outcome": str,
     "group": str,
     "control": str,
@@ -96,6 +101,8 @@ DEFAULTS = {
     "n_clusters": 4,
     "effect": 3.0,
     "seed": 42,
+    "segment": None,
+    "segment_columns": None,
     "group": "group",
     "control": "control",
     "control_share": 0.5,
@@ -189,6 +196,46 @@ def preview_log(
     given = "as given" if worth is not None else "5 % of control's mean; --worth sets another"
     smallest = f"Smallest lift worth having: {words.given(scale * least)} {unit} ({given})."
     return "\n".join([unit_line, smallest, *decision_lines(table, least, scale, unit)])
+
+
+def preview_search(
+    log_file: str,
+    segment_columns: Sequence[str],
+    control_share: float,
+    worth: float | None,
+    user: str | None = None,
+    seed: int = 42,
+    **roles: str,
+) -> str:
+    """What a search for segments in these columns finds, a line each, as notebook 13 says it.
+
+    roles: outcome, group and control; the rest as for `preview_log`. Raises the InputError that the
+    run would meet.
+    """
+    log = data.load_log(log_file, "", **roles, user=user, cuts=segment_columns)
+    outcome, in_control = log[roles["outcome"]], log[roles["group"]] == roles["control"]
+    rate = heterogeneity.is_rate(outcome)
+    least = heterogeneity.smallest_worth(float(outcome[in_control].mean()), rate, worth)
+    share = {"control_share": control_share, "seed": seed}
+    found = finder.search(log, segment_columns, worth=least, **roles, **share)
+    scale, unit = (100, "percentage points") if rate else (1, f"units of {shown(roles['outcome'])}")
+    said = finder.report(found, segment_columns, unit, scale)
+    cost = f"Treating a user costs {words.given(scale * least)} {unit} (--worth sets another)."
+    return "\n".join([users_line(log, user), cost, *said])
+
+
+def try_log(
+    segment: str | None, segment_columns: Sequence[str] | None, **knobs: Any
+) -> tuple[str, set[str]]:
+    """The closing lines of a log, and which notebooks are executed on it, by their number."""
+    said, numbers = [], set()
+    if segment:
+        said, numbers = [preview_log(segment=segment, **knobs)], {"06"}
+    if segment_columns:
+        found = preview_search(segment_columns=segment_columns, **knobs)
+        said.append(found.partition("\n")[2] if segment else found)  # the users were told
+        numbers.add("13")
+    return "\n".join(said), numbers
 
 
 def users_line(log: pd.DataFrame, user: str | None) -> str:
@@ -351,6 +398,8 @@ def all_knobs(given: dict[str, object], log: bool) -> dict[str, object]:
     own, foreign = (LOG_KNOBS, CLUSTER_KNOBS | PART) if log else (CLUSTER_KNOBS, LOG_KNOBS)
     known = DEFAULTS | given
     mend = [f"give {command.option(name)}" for name in own if name not in known]
+    if log and not (known["segment"] or known["segment_columns"]):
+        mend.insert(0, "give --segment or --segment-columns")
     mend += [f"leave out {command.option(name)}" for name in foreign if name in given]
     if mend:
         kind = "--log" if log else "--target-cluster"
@@ -365,9 +414,11 @@ def all_knobs(given: dict[str, object], log: bool) -> dict[str, object]:
 def of_what(knobs: dict[str, object]) -> tuple[str, str]:
     """The folder in runs/ for the results with these knobs, and the data they are made of."""
     if "log_file" in knobs:
-        log, outcome, segment = (str(knobs[name]) for name in ("log_file", "outcome", "segment"))
-        parts = ["log", Path(log).stem, outcome, "by", segment]
-        data_used = f"{log}, {outcome} by {segment}"
+        log, outcome = str(knobs["log_file"]), str(knobs["outcome"])
+        columns = knobs.get("segment_columns") or ()
+        by = [str(name) for name in (knobs["segment"], "-".join(columns)) if name]
+        parts = ["log", Path(log).stem, outcome, "by", *by]
+        data_used = f"{log}, {outcome} by {' and '.join(by)}"
         data_used += f", users by {knobs['user']}" if knobs.get("user") else ""
     else:
         own = knobs["customers_file"]
@@ -381,10 +432,13 @@ def work(given: dict[str, object]) -> int:
     """The command with the options that were given."""
     log = "log_file" in given
     typed, only = given.pop("out", None), given.get("only")
-    numbers = {"06"} if log else None if only is None else numbers_of(only)
+    numbers = None if only is None else numbers_of(only)
     knobs = all_knobs(given, log)
     folder, data_used = of_what(knobs)
-    closing, left_out = (preview_log(**knobs), {}) if log else try_out(**knobs)
+    if log:
+        closing, numbers, left_out = *try_log(**knobs), {}
+    else:
+        closing, left_out = try_out(**knobs)
     out = (typed or notebooks.ROOT / "runs" / folder).absolute()
     rerun(out, knobs, numbers, data_used, left_out)
     print(f"The results of this run are in {shown(out, most=1000)}\n{closing}")
