@@ -193,6 +193,9 @@ def board_answers() -> dict[str, list[str]]:
     walks = np.random.default_rng(42).choice([-1, 1], (200_000, 20)).cumsum(axis=1)
     beyond = np.abs(walks) > 2 * np.sqrt(np.arange(1, 21))
     at_the_end, at_some_time = 100 * beyond[:, -1].mean(), 100 * beyond.any(axis=1).mean()
+    hands = [sum(hand[:2]) - sum(hand[2:]) for hand in product([0, 1], repeat=4)]  # red less black
+    worst, harmed = hands.count(-2), sum(hand < 0 for hand in hands)
+    in_twelve = [100 * (1 - (1 - ways / len(hands)) ** 12) for ways in (worst, harmed)]
     return {
         "02": [f"About one in {words[2**6 // len(one_sided)]} throws leaves an arm empty"],
         "03": [
@@ -216,6 +219,12 @@ def board_answers() -> dict[str, list[str]]:
         ],
         "10": [
             f"{np.average([4, 10], weights=[2, 4]):g}: (2 times 4 plus 4 times 10) divided by 6"
+        ],
+        "13": [
+            f"{worst} of the {len(hands)} ways in which four coins fall",
+            f"{100 * worst / len(hands):.0f} in 100 for a sign named beforehand, and "
+            f"{in_twelve[0]:.0f} in 100 for some sign of twelve",
+            f"{harmed} of the {len(hands)} ways, so in {in_twelve[1]:.0f} of 100 classes",
         ],
     }
 

@@ -1,6 +1,5 @@
 """A search for segments in the reader's own log, by `helpers.rerun --segment-columns`."""
 
-import ast
 import shutil
 from pathlib import Path
 
@@ -117,13 +116,6 @@ def course(tmp_path, monkeypatch):
     return started
 
 
-def parameters(notebook) -> dict[str, object]:
-    cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
-    return {
-        node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell.source).body
-    }
-
-
 LOG = ["--log", "log.csv", "--outcome", "y"]
 SEARCH = ["--segment-columns", "age, place,member"]
 
@@ -132,7 +124,7 @@ def test_a_search_runs_notebook_13_and_says_what_it_found(course, tmp_path, caps
     path = save(make(), tmp_path / "log.csv")
     assert rerun.main([*LOG, *SEARCH, "--worth", "0.05", "--seed", "7"]) == 0
     (notebook,) = course
-    knobs = parameters(notebook)
+    knobs = notebooks.knobs_of(notebook)
     assert list(knobs["segment_columns"]) == ["age", "place", "member"]
     assert (knobs["log_file"], knobs["worth"], knobs["seed"]) == (path, 0.05, 7)
     head, rows, cost, *lines = capsys.readouterr().out.splitlines()
