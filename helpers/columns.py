@@ -90,12 +90,13 @@ def as_numbers(
 def as_numbers_or_labels(
     name: str, table: pd.DataFrame, source: tables.Source, limits: tuple[float, float]
 ) -> pd.Series:
-    """The column as numbers if every value is written as one; else as text.
+    """The column as numbers if every value is written as one, and none begins with 0; else text.
 
     Raises InputError as `as_numbers` or `as_labels` does.
     """
     text = table[name].astype(str).str.strip()
     number = text.str.fullmatch(COMMA_NUMBER) | pd.to_numeric(text, errors="coerce").notna()
+    number &= ~text.str.fullmatch("0[0-9]+")  # a code, such as 00501
     if number.all() or pd.api.types.is_bool_dtype(table[name]):
         return as_numbers(name, table, source, limits, yes_or_no=True)
     return as_labels(name, table, source)

@@ -151,7 +151,7 @@ def read_log(
 def _cuts(name: str, table: pd.DataFrame, source: tables.Source) -> pd.Series:
     """A column that a search may cut: numbers, or names that are segments."""
     column = columns.as_numbers_or_labels(name, table, source, OUTCOMES)
-    if not pd.api.types.is_numeric_dtype(column):
+    if column.nunique() < 2 or not pd.api.types.is_numeric_dtype(column):
         check_segments(column, source)
     return column
 

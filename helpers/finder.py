@@ -19,11 +19,11 @@ from helpers import (
     shown,
     words,
 )
-from helpers.decisions import RATIO_ALARM
 from helpers.goals import is_rate
 
 MOST = 4  # segments: more are smaller, and the best of more looks better by luck
 FEWEST = 50  # users of a segment, in the half that finds it
+FEWEST_TO_DIFFER = 20  # users of the log with another outcome than most have
 FEWEST_IN_ARM = 25  # of those, in the smaller arm, as far as planned shares go
 NOBODY, ALL, TREATED = "nobody", "everybody", "the segments found"
 LESS = "segments found, less everybody"
@@ -47,10 +47,17 @@ class Found(NamedTuple):
     searched: np.ndarray  # whether the user is of the half that searched
 
 
-def halves(users: int, seed: int | np.random.Generator) -> np.ndarray:
-    """Which users are of the half that searches: every other one, in random order."""
+def halves(treated: np.ndarray, seed: int | np.random.Generator) -> np.ndarray:
+    """Which users are of the half that searches: every other one of each arm, in random order.
+
+    treated: True or False, one a user. Raises InputError for a seed that is none.
+    """
     check_seed(seed)
-    return np.random.default_rng(seed).permutation(users) % 2 == 0
+    order = np.random.default_rng(seed).permutation(len(treated))
+    searched = np.zeros(len(treated), dtype=bool)
+    for arm in (False, True):
+        searched[order[treated[order] == arm][::2]] = True
+    return searched
 
 
 def features(table: pd.DataFrame) -> pd.DataFrame:
@@ -70,7 +77,7 @@ def grow(
     share, least = treated.mean(), fewest(treated)
     moved = (outcome - outcome.mean()) * (treated - share) / (share * (1 - share))
     tree = DecisionTreeRegressor(max_leaf_nodes=most, min_samples_leaf=least, random_state=0)
-    return tree.fit(table.to_numpy(), moved)
+    return tree.fit(table.to_numpy(), moved / (moved.std() or 1.0))  # no number is too small
 
 
 def fewest(treated: np.ndarray) -> int:
@@ -79,33 +86,54 @@ def fewest(treated: np.ndarray) -> int:
     return max(FEWEST, len(treated) // 20, math.ceil(FEWEST_IN_ARM / smaller))
 
 
-def rules(tree: DecisionTreeRegressor, table: pd.DataFrame) -> dict[int, str]:
-    """Each leaf of the tree, by its number, in words: "days over 120, not phone"."""
-    inside, found = tree.tree_, {}
+def rules(
+    tree: DecisionTreeRegressor, table: pd.DataFrame, values: pd.DataFrame | None = None
+) -> dict[int, str]:
+    """Each leaf of the tree, by its number, in words: "days over 120, not phone".
 
-    def walk(node: int, limits: dict[int, tuple[float, float]]) -> None:
+    table: what the tree was grown on; values: what its columns mean, in the same order, where the
+    tree has seen ranks.
+    """
+    inside, found = tree.tree_, {}
+    values = table if values is None else values
+    seen, meant = ([np.unique(x) for x in part.to_numpy().T] for part in (table, values))
+
+    def walk(node: int, limits: dict[int, tuple[int, int]]) -> None:
+        """limits: of each column the last place that is left out, and the last that is not."""
         column, at = inside.feature[node], inside.threshold[node]
         if column < 0:
-            said = [_said(table.iloc[:, place], *ends) for place, ends in limits.items()]
+            said = [_said(table.columns[i], meant[i], *ends) for i, ends in limits.items()]
             found[node] = ", ".join(said) or ALL
             return
-        low, high = limits.get(column, (-math.inf, math.inf))
-        walk(inside.children_left[node], limits | {column: (low, at)})
-        walk(inside.children_right[node], limits | {column: (at, high)})
+        place = int(np.searchsorted(seen[column], at, side="right")) - 1
+        low, high = limits.get(column, (-1, len(seen[column]) - 1))
+        walk(inside.children_left[node], limits | {column: (low, place)})
+        walk(inside.children_right[node], limits | {column: (place, high)})
 
     walk(0, {})
-    return found
+    said = pd.Series(found)
+    again = said.groupby(said).cumcount()  # columns may be called so that words are the same
+    return (said + again.map(lambda times: f" ({times + 1})" if times else "")).to_dict()
 
 
-def _said(column: pd.Series, low: float, high: float) -> str:
-    """Which values lie above low, and up to high; whole numbers as whole numbers."""
-    name = shown(column.name, 50)
-    if column.isin([0, 1]).all():
-        return name if low > -math.inf else f"not {name}"
-    if (column % 1 == 0).all():
-        low, high = np.floor([low, high])
-    over = f" over {low:,.6g}" if low > -math.inf else ""
-    return f"{name}{over}" + (f" up to {high:,.6g}" if high < math.inf else "")
+def _said(name: object, values: np.ndarray, low: int, high: int) -> str:
+    """Which of the sorted values are meant: those behind place low, up to place high."""
+    called = shown(name, 200)
+    if set(values) <= {0, 1}:
+        return called if low >= 0 else f"not {called}"
+    over = f" over {_written(values, low)}" if low >= 0 else ""
+    return f"{called}{over}" + (
+        f" up to {_written(values, high)}" if high < len(values) - 1 else ""
+    )
+
+
+def _written(values: np.ndarray, place: int) -> str:
+    """A number with as many digits as set this value apart from the next."""
+    here, after = values[place], values[place + 1]
+    if here == int(here):
+        return f"{here:,.0f}"
+    texts = (f"{here:.{digits}g}" for digits in range(3, 18))
+    return next(text for text in texts if here <= float(text) < after)
 
 
 def search(
@@ -127,13 +155,13 @@ def search(
     95 % (Bonferroni), those of policies each, and what new coins refute is not to be read.
     Raises InputError as `decisions.judge` does, and for a log of too few users.
     """
-    treated, searched = (log[group] != control).to_numpy(), halves(len(log), seed)
-    _check_enough(treated, searched)
-    table, y = features(log[list(columns)]), log[outcome].astype(float)
-    tree = grow(table[searched], treated[searched], y[searched].to_numpy())
-    names = pd.Series(tree.apply(table.to_numpy()), log.index).map(rules(tree, table))
+    treated, y = (log[group] != control).to_numpy(), log[outcome].astype(float)
+    _check_enough(treated, y)
+    searched = halves(treated, seed)
+    names = _found(features(log[list(columns)]), treated, y.to_numpy(), searched)
     arms = np.where(treated, "treatment", "control")
     users = pd.DataFrame({SEGMENT: names, outcome: y, ARM: arms})
+    _check_both_arms(users)
     claims = heterogeneity.compare_segments(users[searched], SEGMENT, outcome, ARM)
     goal = decisions.Goal(outcome, worth)
     design = decisions.Design(SEGMENT, ARM, control_share=control_share, seed=seed)
@@ -143,17 +171,45 @@ def search(
     found = _both(claims, held, said.reindex(claims.index, fill_value=""))
     q_p = _q_p(users[~searched], held, goal, design)
     ratio_p = experiment.sample_ratio_p(int((~treated).sum()), int(treated.sum()), control_share)
-    doubt = next(filter(None, said), "")
+    doubt = next((f"{text}; {name}" for name, text in said.items() if text), "")
     return Found(found, _values(claims, held, worth), q_p, ratio_p, doubt, names, searched)
 
 
-def _check_enough(treated: np.ndarray, searched: np.ndarray) -> None:
-    """Raise InputError where either half has too few users in an arm."""
-    cells = [(treated[half] == arm).sum() for half in (searched, ~searched) for arm in (0, 1)]
-    if min(cells) < FEWEST_IN_ARM:
+def _found(
+    table: pd.DataFrame, treated: np.ndarray, y: np.ndarray, searched: np.ndarray
+) -> pd.Series:
+    """The segment of each user, in words; the tree sees ranks, so that no value is too large."""
+    ranks = table.rank(method="dense")
+    tree = grow(ranks[searched], treated[searched], y[searched])
+    return pd.Series(tree.apply(ranks.to_numpy()), table.index).map(rules(tree, ranks, table))
+
+
+def _check_enough(treated: np.ndarray, y: pd.Series) -> None:
+    """Raise InputError where halves could not be cut, or nearly all users have one outcome."""
+    smaller = min(treated.mean(), 1 - treated.mean())
+    needed = 4 * max(FEWEST, math.ceil(FEWEST_IN_ARM / max(smaller, 1e-9)))
+    if len(y) < needed:
         raise InputError(
-            f"The log has {len(treated):,} users, and an arm of a half has {min(cells)}; a search "
-            f"needs {FEWEST_IN_ARM} there."
+            f"The log has {len(y):,} users; a search needs {needed:,}, two segments in each half, "
+            f"with arms like these. Collect more, or take notebook 06."
+        )
+    usual = y.mode().iloc[0]
+    differ = int((y != usual).sum())
+    if differ < FEWEST_TO_DIFFER:
+        raise InputError(
+            f"is {usual:g} for all but {words.count(differ, 'user')}; a search needs "
+            f"{FEWEST_TO_DIFFER} of others.",
+            "outcome",
+        )
+
+
+def _check_both_arms(users: pd.DataFrame) -> None:
+    """Raise InputError at a segment that has users of one arm only."""
+    arms = users.groupby(SEGMENT)[ARM].nunique()
+    if (arms < 2).any():
+        raise InputError(
+            f"The segment {shown(arms.idxmin(), 200)} has users of one arm only: a column tells "
+            "the arms apart. Leave it out."
         )
 
 
@@ -197,61 +253,3 @@ def _q_p(
     luck = coins.new_coins(users, design.segment, goal.outcome, share, seed).q
     drawn = luck[np.isfinite(luck)]
     return (1 + (drawn >= q).sum()) / (1 + len(drawn)) if len(drawn) > len(luck) / 2 else math.nan
-
-
-def report(found: Found, columns: Sequence[str], unit: str, scale: float = 1.0) -> list[str]:
-    """What to write when a segment has been found, in five lines, or why nothing can be said.
-
-    columns: those that were searched; scale: from the unit of the outcome to `unit`.
-    """
-    if found.ratio_p < RATIO_ALARM:
-        p = words.p_value(found.ratio_p)
-        return [f"Nothing: the arms do not have the planned sizes ({p}). Find out why first."]
-    users, searching = len(found.segment), int(found.searched.sum())
-    where = ", ".join(shown(name, 40) for name in columns)
-    asked = f"Searched: {where}, on {searching:,} of {users:,} users, drawn by chance."
-    if len(found.table) < 2:
-        return [asked, "Found: nothing that could be cut, so all users are one segment."]
-    best, many = found.table.iloc[0], f"{len(found.table)} segments"
-    claim = f"{_three_digits(scale * best['claimed'])} {unit}"
-    lift = f"{_measured(scale * best[['lift', *ENDS]], best['doubt'], unit)}"
-    differ = "nothing can be tested" if math.isnan(found.q_p) else words.p_value(found.q_p)
-    holds = "the lifts differ" if found.q_p < 0.05 else "none found that hold"
-    return [
-        asked,
-        f"Found: {best.name} ({best['users']:,} users). The claim there, not to be quoted: "
-        f"{claim}, the largest of {many}.",
-        f"Measured there, by {best['others']:,} users who did not search: {lift}.",
-        f"All {many}, by all who did not search: {holds} ({differ}).",
-        f"Worth per user, less the cost, by the same: {_policies(found, unit, scale)}.",
-    ]
-
-
-def _policies(found: Found, unit: str, scale: float) -> str:
-    """What everybody and the segments found are worth, and what sets them apart."""
-    rows = (scale * found.values)[["measured", *ENDS]]
-    if found.doubt:
-        three = ", ".join(
-            f"{name} {_three_digits(rows.loc[name, 'measured'])}" for name in POLICIES
-        )
-        return f"nobody 0, {three} {unit}; no intervals ({found.doubt})"
-    everybody = f"nobody 0, everybody {_measured(rows.loc[ALL], '', unit)}"
-    treated = found.values.loc[TREATED, "treated"]
-    if treated == 0 or found.values.loc[LESS, "treated"] == 0:
-        who = "No segment" if treated == 0 else "Every segment"
-        return f"{everybody}. {who} claims more than the cost"
-    chosen, less = (_measured(rows.loc[name], "", unit) for name in (TREATED, LESS))
-    return f"{everybody}, the segments found {chosen}; less everybody {less}"
-
-
-def _measured(row: pd.Series, doubt: str, unit: str) -> str:
-    """A lift or a value, and its interval, or why that is not to be read."""
-    middle, low, high = map(_three_digits, row)
-    return f"{middle} {unit} ({doubt or f'interval {low} to {high}'})"
-
-
-def _three_digits(x: float) -> str:
-    """With its sign, and three digits or all before the point."""
-    if not math.isfinite(x) or x == 0:
-        return "unknown" if math.isnan(x) else f"{x:g}"
-    return f"{x:+,.{max(0, 2 - math.floor(math.log10(abs(x))))}f}"

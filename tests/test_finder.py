@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import InputError, finder, heterogeneity, words
+from helpers import InputError, finder, heterogeneity
 from tests.guards import caught, guard_message, share
 
 KINDS = {  # of a world: the treated share, and what a user without treatment brings
@@ -42,12 +42,14 @@ def log_of(kind="a normal one", n=2_000, seed=1, planted=0.0):
 
 
 def test_half_of_the_users_search():
-    for users in (10, 11, 2_000):
-        chosen = finder.halves(users, 3)
-        assert len(chosen) == users and chosen.sum() == (users + 1) // 2
-    assert (finder.halves(100, 3) == finder.halves(100, 3)).all()
-    assert (finder.halves(100, 3) != finder.halves(100, 4)).any()
-    guard_message(lambda: finder.halves(10, -1), "seed is -1")
+    for users, treated in ((10, 5), (11, 3), (2_000, 201)):
+        arm = np.random.default_rng(1).permutation(users) < treated
+        chosen = finder.halves(arm, 3)
+        assert len(chosen) == users and abs(chosen.sum() - users / 2) <= 1
+        assert abs(chosen[arm].sum() - treated / 2) <= 0.5  # of each arm
+        assert (finder.halves(arm, 3) == chosen).all()
+    assert (finder.halves(arm, 4) != chosen).any()
+    guard_message(lambda: finder.halves(arm, -1), "seed is -1")
 
 
 def test_numbers_stay_and_names_become_columns():
@@ -68,8 +70,11 @@ def test_a_tree_that_cannot_cut_holds_the_lift_of_all(kind):
     table, treated, y = finder.features(log[COLUMNS]), log["group"] == "treatment", log["y"]
     tree = finder.grow(table, treated.to_numpy(), y.to_numpy())
     assert finder.rules(tree, table) == {0: finder.ALL}
-    mean_is_the_lift(tree.tree_.value[0, 0, 0], treated, y)
-    caught(lambda by: mean_is_the_lift(tree.tree_.value[0, 0, 0] * by, treated, y), 1.01)
+    share = treated.mean()
+    spread = ((y - y.mean()) * (treated - share) / (share * (1 - share))).std(ddof=0)
+    mean = spread * tree.tree_.value[0, 0, 0]  # the tree sees numbers with a spread of 1
+    mean_is_the_lift(mean, treated, y)
+    caught(lambda by: mean_is_the_lift(mean * by, treated, y), 1.01)
 
 
 def test_no_segment_is_smaller_than_allowed():
@@ -95,7 +100,7 @@ def belongs(rule, table):
     inside = pd.Series(True, table.index)
     for part in rule.split(", "):
         name, over, up_to = re.fullmatch(
-            r"(.*?)(?: over (-?[\d.,e-]+))?(?: up to (-?[\d.,e-]+))?", part
+            r"(.*?)(?: over (-?[\d.,e+-]+))?(?: up to (-?[\d.,e+-]+))?", part
         ).groups()
         if over or up_to:
             inside &= table[name] > float(over.replace(",", "")) if over else True
@@ -248,7 +253,8 @@ def intervals_that_hold(kind, measured_by, worlds=100, level=0.9):
     held = []
     for seed in range(worlds):
         log = log_of(kind, n=2_000, seed=seed)
-        half, treated = finder.halves(len(log), seed), (log["group"] == "treatment").to_numpy()
+        treated = (log["group"] == "treatment").to_numpy()
+        half = finder.halves(treated, seed)
         table, y = finder.features(log[COLUMNS]), log["y"].to_numpy()
         leaf = finder.grow(table[half], treated[half], y[half]).apply(table.to_numpy())
         part = log.assign(leaf=leaf)[measured_by(half)]
@@ -268,13 +274,15 @@ def the_same(half):
 @pytest.mark.parametrize("kind", KINDS)
 def test_intervals_hold_by_other_users_and_not_by_the_same(kind):
     """Honest near its promise, dishonest far below it, in every kind of world."""
-    assert abs(intervals_that_hold(kind, others) - 0.9) < 0.05
-    assert intervals_that_hold(kind, the_same) < 0.7
+    assert 0.85 < intervals_that_hold(kind, others) < 0.98  # above for rare rates
+    assert intervals_that_hold(kind, the_same) < 0.75
 
 
 def alarms(kind, search, worlds=40):
     found = [
-        search(log_of(kind, n=800, seed=seed), COLUMNS, "y", 0.1, control_share=1 - KINDS[kind][0])
+        search(
+            log_of(kind, n=1_600, seed=seed), COLUMNS, "y", 0.1, control_share=1 - KINDS[kind][0]
+        )
         for seed in range(worlds)
     ]
     return share(np.array([one.q_p < 0.05 for one in found]))
@@ -289,7 +297,7 @@ def searched_by_all(log, columns, outcome, worth, **more):
     """A search that measures by the users who found: the plant."""
     twice = pd.concat([log, log], ignore_index=True)
     halves = finder.halves
-    finder.halves = lambda users, _seed: np.arange(users) < users // 2
+    finder.halves = lambda arm, _seed: np.arange(len(arm)) < len(arm) // 2
     try:
         return finder.search(twice, columns, outcome, worth, **more)
     finally:
@@ -308,96 +316,43 @@ def test_in_logs_without_a_difference_segments_seldom_hold(kind, monkeypatch):
 
 
 def test_too_few_users_are_refused():
-    log = log_of(n=80)
-    guard_message(lambda: finder.search(log, COLUMNS, "y", 1.0), "has 80 users", "needs 25 there")
+    for kind, users, needed in (("a normal one", 190, 200), ("one in ten treated", 700, 1_000)):
+        log = log_of(kind, n=users)
+        with pytest.raises(InputError) as refused:
+            finder.search(log, COLUMNS, "y", 1.0, control_share=1 - KINDS[kind][0])
+        assert f"has {users} users" in str(refused.value)
+        said = int(re.search(r"needs ([\d,]+)", str(refused.value))[1].replace(",", ""))
+        assert 0.8 * needed <= said < 1.4 * needed
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whether_a_log_is_large_enough_does_not_hang_on_the_seed(seed):
+    """One just large enough is searched with any seed."""
+    log = log_of(n=212, seed=3)
+    finder.search(log, COLUMNS, "y", 1.0, seed=seed)
+
+
+def test_an_outcome_that_hardly_anybody_has_is_refused():
+    log = log_of(n=400)
+    few = log.assign(y=np.where(np.arange(400) < 19, log["y"], 0.0))
+    guard_message(lambda: finder.search(few, COLUMNS, "y", 1.0), "outcome is 0", "19 users")
+
+
+def test_a_column_that_tells_the_arms_apart_is_refused():
+    log = log_of(n=800, planted=9.0)
+    log["late"] = np.where(log["group"] == "treatment", 5.0, 1.0)
+    guard_message(lambda: finder.search(log, ["late"], "y", 1.0), "users of one arm only")
 
 
 def test_where_nothing_can_be_cut_all_users_are_one_segment():
     log = log_of(n=400).assign(flat=1.0)
     found = finder.search(log, ["flat"], "y", 1.0)
     assert list(found.table.index) == [finder.ALL] and math.isnan(found.q_p)
-    said = finder.report(found, ["flat"], "points")
-    assert len(said) == 2 and said[1].startswith("Found: nothing that could be cut")
 
 
 def test_where_nobody_differs_nothing_is_tested():
     log = log_of(n=400).assign(spent=2.0)
-    guard_message(lambda: finder.search(log, COLUMNS, "spent", 1.0), "spent cannot be tested")
-
-
-# The report
-
-
-SIGNED = r"[+-][\d,]*\.?\d+"
-
-
-def guard_report(report):
-    seen = set()
-    for seed in range(14):
-        log = log_of(seed=seed, planted=float(seed % 3) * 4)
-        found = finder.search(log, COLUMNS, "y", 1.0)
-        lines = report(found, COLUMNS, "points", 1.0)
-        assert [line.split(":")[0].split(" ")[0] for line in lines] == [
-            *("Searched", "Found", "Measured", "All", "Worth")
-        ]
-        holds = "the lifts differ" in lines[3]
-        assert holds == (found.q_p < 0.05) and holds != ("none found that hold" in lines[3])
-        assert words.p_value(found.q_p) in lines[3]
-        best, values = found.table.iloc[0], found.values
-        claim = re.findall(SIGNED, lines[1])[-1]
-        lift, low, high = re.findall(SIGNED, lines[2])
-        numbers = [float(x.replace(",", "")) for x in (claim, lift, low, high)]
-        expected = best[["claimed", "lift", *finder.ENDS]].astype(float)
-        assert np.allclose(numbers, expected, rtol=0.006)
-        said = re.findall(SIGNED, lines[4])
-        if "segment claims more" in lines[4]:
-            assert values.loc[finder.TREATED, "treated"] == float("Every" in lines[4])
-            continue
-        rows = values.loc[[finder.ALL, finder.TREATED, finder.LESS]]
-        expected = rows[["measured", *finder.ENDS]].to_numpy().ravel()
-        assert np.allclose([float(x.replace(",", "")) for x in said], expected, rtol=0.006)
-        seen.add(holds)
-    assert seen == {True, False}
-
-
-def test_the_five_lines_say_what_was_found():
-    guard_report(finder.report)
-
-    def always_holds(found, columns, unit, scale):
-        return finder.report(found._replace(q_p=0.01), columns, unit, scale)
-
-    def claims(found, columns, unit, scale):
-        table = found.table.assign(lift=found.table["claimed"])
-        return finder.report(found._replace(table=table), columns, unit, scale)
-
-    caught(guard_report, always_holds)
-    caught(guard_report, claims)
-
-
-def few_buyers(seed):
-    """One in twenty buys, for very unlike amounts, and one in ten is treated."""
-    rng = np.random.default_rng(seed)
-    log = people(rng, 2_000).assign(group=np.where(rng.random(2_000) < 0.9, "control", "t"))
-    return log.assign(y=np.where(rng.random(2_000) < 0.05, rng.lognormal(3, 1.2, 2_000), 0))
-
-
-def guard_unread(search):
-    """Where intervals do not keep their promise none is shown, as notebook 06 decides."""
-    for seed in range(6):
-        found = search(few_buyers(seed), COLUMNS, "y", 1.0, control_share=0.9)
-        said = " ".join(finder.report(found, COLUMNS, "dollars"))
-        assert "do not read: heavy tail" in said and "interval +" not in said
-        assert "interval -" not in said and "no intervals" in said
-
-
-def test_intervals_that_new_coins_refute_are_not_shown():
-    guard_unread(finder.search)
-
-    def believed(*given, **more):
-        found = finder.search(*given, **more)
-        return found._replace(table=found.table.assign(doubt=""), doubt="")
-
-    caught(guard_unread, believed)
+    guard_message(lambda: finder.search(log, COLUMNS, "spent", 1.0), "outcome is 2 for all but 0")
 
 
 def test_a_segment_that_cannot_be_measured_leaves_the_others_measured():
@@ -409,28 +364,59 @@ def test_a_segment_that_cannot_be_measured_leaves_the_others_measured():
     assert values[finder.TREATED] == 1.0 and math.isnan(values[finder.ALL])
 
 
-def test_arms_of_other_sizes_than_planned_end_the_report():
-    found = finder.search(log_of("one in ten treated"), COLUMNS, "y", 1.0)
-    said = finder.report(found, COLUMNS, "points")
-    assert len(said) == 1 and said[0].startswith("Nothing: the arms do not have the planned sizes")
-    right = finder.search(log_of("one in ten treated"), COLUMNS, "y", 1.0, control_share=0.9)
-    assert len(finder.report(right, COLUMNS, "points")) == 5
+# Values and names that are easily taken for one another
+
+NEAR = {  # values that are easily taken for one another, by six digits or by a tree
+    "days of a calendar": lambda rng, n: 20_240_600 + rng.integers(1, 30, n),
+    "seconds": lambda rng, n: 1_700_000_000 + rng.integers(0, 200, n),
+    "degrees": lambda rng, n: 47.1234567 + 1e-7 * rng.integers(0, 40, n),
+    "tiny": lambda rng, n: 1e-10 * rng.integers(-9, 9, n),
+    "near one": lambda rng, n: 1 + 1e-9 * rng.integers(0, 50, n),
+    "negative": lambda rng, n: -rng.integers(1, 50, n) / 2,
+    "large": lambda rng, n: 1e11 * rng.integers(1, 9, n),
+}
 
 
-@pytest.mark.parametrize(
-    ("x", "said"),
-    [
-        (1234.5, "+1,234"),
-        (-0.000456, "-0.000456"),
-        (0.0, "0"),
-        (math.nan, "unknown"),
-        (9.999, "+10.00"),
-    ],
-)
-def test_three_digits_keep_the_sign_and_never_reach_zero(x, said):
-    assert finder._three_digits(x) == said
+def guard_near(name):
+    """A planted jump is found, and the words of every segment select just its users."""
+    rng = np.random.default_rng(5)
+    log = log_of(n=1_600, seed=2).assign(x=NEAR[name](rng, 1_600))
+    middle = np.median(log["x"])
+    log["y"] += 30 * ((log["x"] > middle) & (log["group"] == "treatment"))
+    found = finder.search(log, ["x"], "y", 1.0)
+    assert found.segment.nunique() == len(found.table) >= 2
+    best = log[found.segment == found.table.index[0]]
+    assert (best["x"] > middle).mean() > 0.95
+    for rule in found.table.index:
+        assert (belongs(rule, log) == (found.segment == rule)).all(), rule
 
 
-def test_what_is_refused_names_itself():
-    with pytest.raises(InputError, match="has 20 users"):
-        finder.search(log_of(n=20), COLUMNS, "y", 1.0)
+@pytest.mark.parametrize("name", NEAR)
+def test_values_that_lie_near_each_other_stay_apart(name, monkeypatch):
+    guard_near(name)
+    if name in ("days of a calendar", "degrees"):
+
+        def six_digits(values, place):
+            return f"{values[place]:.6g}"
+
+        monkeypatch.setattr(finder, "_written", six_digits)
+        caught(guard_near, name)
+
+
+def test_columns_called_alike_make_no_segment_of_two():
+    """A column "a = x" beside a column a with the value x: both are cut, and stay two."""
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({"a = x": rng.random(900) < 0.5, "a": rng.choice(["x", "z"], 900)})
+    values = finder.features(table)
+    treated = rng.random(900) < 0.5
+    y = 9.0 * treated * (values.iloc[:, 0] + 2 * values.iloc[:, 1]) + rng.normal(0, 1, 900)
+    tree = finder.grow(values, treated, y.to_numpy())
+    rules = finder.rules(tree, values)
+    assert len(set(rules.values())) == len(rules) == tree.get_n_leaves() >= 3
+
+
+def test_a_tiny_outcome_is_searched_too():
+    log = log_of(n=1_600, planted=30.0)
+    tiny = log.assign(y=log["y"] * 1e-9)
+    one, other = (finder.search(table, COLUMNS, "y", 1e-9) for table in (log, tiny))
+    assert (one.segment == other.segment).all()

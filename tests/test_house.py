@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULE_LIMIT, FUNCTION_LIMIT, HELPERS_LIMIT = 220, 30, 3560
+MODULE_LIMIT, FUNCTION_LIMIT, HELPERS_LIMIT = 220, 30, 3620
 
 
 def read(name):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import InputError, columns, data, finder, tables
+from helpers import InputError, columns, data, finder, findings, tables
 from tests.guards import caught, guard_message, without_kernels
 from tools import notebooks, rerun
 
@@ -64,6 +64,7 @@ def test_parquet_and_true_or_false(tmp_path):
         (make().assign(place="Rome"), ["place"], ("column place: 1 value", "2 to 60")),
         (make().assign(place=[f"p{i}" for i in range(1_200)]), ["place"], ("1,200 values",)),
         (make().assign(age=1e15), ["age"], ("column age", "is impossible")),
+        (make().assign(age=7), ["age"], ("column age: 1 value",)),
     ],
 )
 def test_columns_that_cannot_be_searched(tmp_path, table, cuts, said):
@@ -87,7 +88,18 @@ def test_what_is_known_of_a_user_is_one_value(tmp_path):
 
 def guard_kinds(read):
     source = tables.Source(Path("log.csv"), ";", [])
-    kinds = {"1": True, "1,5": True, "-2.5": True, "1e3": True, "": False, "x": False, "1 2": False}
+    kinds = {
+        "1": True,
+        "1,5": True,
+        "0": True,
+        "0.5": True,
+        "007": False,
+        "-2.5": True,
+        "1e3": True,
+        "": False,
+        "x": False,
+        "1 2": False,
+    }
     for text, number in kinds.items():
         table = pd.DataFrame({"y": ["3", text]}, dtype="str")
         assert pd.api.types.is_numeric_dtype(read("y", table, source, (-1e9, 1e9))) == number, text
@@ -136,7 +148,7 @@ def test_a_search_runs_notebook_13_and_says_what_it_found(course, tmp_path, caps
     cuts = ["age", "place", "member"]
     log = data.load_log(path, "", "y", cuts=cuts)
     found = finder.search(log, cuts, "y", 0.05, seed=7)
-    assert lines == finder.report(found, cuts, "percentage points", 100)
+    assert lines == findings.report(found, cuts, "percentage points", 100)
 
 
 def test_both_kinds_of_segments_run_both_notebooks(course, tmp_path, capsys):
@@ -186,9 +198,9 @@ def test_an_empty_name_is_refused(capsys):
 
 
 def test_too_few_users_are_told(course, tmp_path, capsys):
-    save(make(n=60), tmp_path / "log.csv")
+    save(make(n=160), tmp_path / "log.csv")
     assert rerun.main([*LOG, *SEARCH]) == 2
-    assert "The log has 60 users" in capsys.readouterr().err and course == []
+    assert "The log has 160 users" in capsys.readouterr().err and course == []
 
 
 def test_another_log_does_not_replace_the_results(course, tmp_path, capsys):

@@ -66,6 +66,7 @@ from helpers import (
     data,
     experiment,
     finder,
+    findings,
     heterogeneity,
     inference,
     segments,
@@ -219,7 +220,7 @@ def preview_search(
     share = {"control_share": control_share, "seed": seed}
     found = finder.search(log, segment_columns, worth=least, **roles, **share)
     scale, unit = (100, "percentage points") if rate else (1, f"units of {shown(roles['outcome'])}")
-    said = finder.report(found, segment_columns, unit, scale)
+    said = findings.report(found, segment_columns, unit, scale)
     cost = f"Treating a user costs {words.given(scale * least)} {unit} (--worth sets another)."
     return "\n".join([users_line(log, user), cost, *said])
 
