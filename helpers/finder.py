@@ -197,9 +197,8 @@ def _check_enough(treated: np.ndarray, y: pd.Series) -> None:
     differ = int((y != usual).sum())
     if differ < FEWEST_TO_DIFFER:
         raise InputError(
-            f"is {usual:g} for all but {words.count(differ, 'user')}; a search needs "
-            f"{FEWEST_TO_DIFFER} of others.",
-            "outcome",
+            f"{shown(y.name)} is {usual:g} for all but {words.count(differ, 'user')}; a search "
+            f"needs {FEWEST_TO_DIFFER} of others. Choose another outcome."
         )
 
 

@@ -335,7 +335,7 @@ def test_whether_a_log_is_large_enough_does_not_hang_on_the_seed(seed):
 def test_an_outcome_that_hardly_anybody_has_is_refused():
     log = log_of(n=400)
     few = log.assign(y=np.where(np.arange(400) < 19, log["y"], 0.0))
-    guard_message(lambda: finder.search(few, COLUMNS, "y", 1.0), "outcome is 0", "19 users")
+    guard_message(lambda: finder.search(few, COLUMNS, "y", 1.0), "y is 0", "19 users")
 
 
 def test_a_column_that_tells_the_arms_apart_is_refused():
@@ -352,7 +352,7 @@ def test_where_nothing_can_be_cut_all_users_are_one_segment():
 
 def test_where_nobody_differs_nothing_is_tested():
     log = log_of(n=400).assign(spent=2.0)
-    guard_message(lambda: finder.search(log, COLUMNS, "spent", 1.0), "outcome is 2 for all but 0")
+    guard_message(lambda: finder.search(log, COLUMNS, "spent", 1.0), "spent is 2 for all but 0")
 
 
 def test_a_segment_that_cannot_be_measured_leaves_the_others_measured():
