@@ -383,6 +383,13 @@ def test_intervals_of_the_other_users_keep_their_promise(planted):
     assert (best >= truth - 1e-9).all()
 
 
+def test_what_is_quoted_of_honest_trees_is_what_was_printed():
+    _, low, high = PRINTED["honest_trees"]["rows"]["coverage"]
+    prose = [c.source for c in nbformat.read(PATH, 4).cells if c.cell_type == "markdown"]
+    said = f"{100 * low:.0f} to {100 * high:.0f} of 100 by the same"
+    assert sum(said in text for text in prose) == 1
+
+
 def test_a_search_pays_where_there_is_something_to_find():
     _, some = shops_of(8.0)
     _, none = shops_of(0.0)
