@@ -74,8 +74,8 @@ class Roles(NamedTuple):
     user: str | None = None  # as for `users.one_row_each`
     added: tuple[str, ...] = ()  # more outcomes, added up by user
     known: tuple[str, ...] = ()  # numbers known before treatment, one a user
-    cuts: tuple[str, ...] = ()  # numbers or names known before treatment, one a user
     bands: tuple[float, ...] = ()  # where the segment, a number, is cut
+    cuts: tuple[str, ...] = ()  # numbers or names known before treatment, one a user
 
     def names(self) -> tuple[str, ...]:
         """All columns but that of users."""
