@@ -102,8 +102,8 @@ def rules(
         """limits: of each column the last place that is left out, and the last that is not."""
         column, at = inside.feature[node], inside.threshold[node]
         if column < 0:
-            said = [_said(table.columns[i], meant[i], *ends) for i, ends in limits.items()]
-            found[node] = ", ".join(said) or ALL
+            parts = {i: _said(table.columns[i], meant[i], *limits[i]) for i in limits}
+            found[node] = ", ".join(_needed(parts, values)) or ALL
             return
         place = int(np.searchsorted(seen[column], at, side="right")) - 1
         low, high = limits.get(column, (-1, len(seen[column]) - 1))
@@ -114,6 +114,21 @@ def rules(
     said = pd.Series(found)
     again = said.groupby(said).cumcount()  # columns may be called so that words are the same
     return (said + again.map(lambda times: f" ({times + 1})" if times else "")).to_dict()
+
+
+def _needed(parts: dict[int, str], values: pd.DataFrame) -> list[str]:
+    """The words of each column by its place, less what goes without saying.
+
+    Whoever is in the west is not in the south: where a value is said, those that nobody has
+    together with it are not.
+    """
+    has = [i for i, said in parts.items() if said == values.columns[i]]
+    return [
+        said
+        for i, said in parts.items()
+        if not said.startswith("not ")
+        or all((values.iloc[:, [i, j]] == 1).all(axis=1).any() for j in has)
+    ]
 
 
 def _said(name: object, values: np.ndarray, low: int, high: int) -> str:
@@ -171,7 +186,7 @@ def search(
     found = _both(claims, held, said.reindex(claims.index, fill_value=""))
     q_p = _q_p(users[~searched], held, goal, design)
     ratio_p = experiment.sample_ratio_p(int((~treated).sum()), int(treated.sum()), control_share)
-    doubt = next((f"{text}; {name}" for name, text in said.items() if text), "")
+    doubt = next((f"{text}; seen in {name}" for name, text in said.items() if text), "")
     return Found(found, _values(claims, held, worth), q_p, ratio_p, doubt, names, searched)
 
 

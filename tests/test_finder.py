@@ -133,6 +133,20 @@ def test_the_words_of_a_segment_say_who_is_in_it():
     caught(guard_words, exchanged)
 
 
+def test_what_goes_without_saying_is_not_said():
+    """In Rome is not in Oslo; but a column of its own, which others have as well, is said."""
+    rng = np.random.default_rng(2)
+    town = rng.choice(["Oslo", "Rome", "Wien"], 1_200)
+    table = finder.features(pd.DataFrame({"town": town, "member": rng.random(1_200) < 0.5}))
+    effect = 9 * table["town = Oslo"] + 5 * table["town = Rome"] + table["member"] * 2
+    treated = rng.random(1_200) < 0.5
+    y = (treated * effect + rng.normal(0, 0.5, 1_200)).to_numpy()
+    rules = finder.rules(finder.grow(table, treated, y, most=6), table).values()
+    assert any(re.search("(^|, )not town = ", rule) for rule in rules)  # where none is said
+    assert not any("not town" in rule for rule in rules if re.search("(^|, )town = ", rule))
+    assert any("not member" in rule and "town = " in rule for rule in rules)
+
+
 def test_whole_numbers_are_said_as_whole_numbers():
     found = [finder.search(log_of(seed=s), COLUMNS, "y", 1.0) for s in range(6)]
     said = " ".join(rule for one in found for rule in one.table.index)
