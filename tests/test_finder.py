@@ -92,6 +92,7 @@ def test_a_large_effect_is_found_where_it_is(seed):
     found = finder.search(log, COLUMNS, "y", 4.0)
     best = log[found.segment == found.table.index[0]]
     assert (best["days"] > 118).all() and found.q_p < 0.01
+    assert found.q_p >= 1 / 1_001  # the log is one more experiment: p is never 0
     assert found.values.loc[finder.TREATED, "measured"] > found.values.loc[finder.ALL, "measured"]
 
 
@@ -173,7 +174,8 @@ def guard_measured(search):
     assert np.allclose(found.table["claimed"], claims[found.table.index].astype(float))
     assert found.table["claimed"].is_monotonic_decreasing
     assert found.table["users"].sum() == len(log)
-    assert found.table["others"].sum() == (~found.searched).sum()
+    measured = own["found"][~found.searched].value_counts()[found.table.index]
+    assert (found.table["others"] == measured).all()
     assert (found.table["users"] == own["found"].value_counts()[found.table.index]).all()
 
 
@@ -226,6 +228,12 @@ def guard_values(values, found, log, worth):
     assert values.loc[finder.ALL, "claimed"] == pytest.approx(claims.mean())
     assert values.loc[finder.TREATED, "claimed"] == pytest.approx(claims.clip(lower=0).mean())
     assert values.loc[finder.TREATED, "treated"] == pytest.approx(chosen.mean())
+    own = log.assign(found=found.segment)[others]
+    error = heterogeneity.compare_segments(own, "found", "y")["se"].astype(float)
+    part = own["found"].value_counts(normalize=True)
+    half = 1.959964 * np.sqrt(((part * error) ** 2).sum())
+    ends = values.loc[finder.ALL, finder.ENDS].astype(float)
+    assert np.allclose(ends, [gains.mean() - half, gains.mean() + half])
 
 
 @pytest.mark.parametrize("worth", [0.2, 1.5, 50.0])
@@ -326,6 +334,24 @@ def test_in_logs_without_a_difference_segments_seldom_hold(kind, monkeypatch):
         caught(lambda search: guard_null(kind, search), searched_by_all)
 
 
+@pytest.mark.parametrize(("tested", "known"), [(60, True), (40, False)])
+def test_where_most_coins_leave_nothing_to_test_there_is_no_p(tested, known, monkeypatch):
+    true = finder.coins.new_coins
+
+    def lame(users, segment, outcome, *given):
+        luck = true(users, segment, outcome, *given)
+        return luck._replace(q=np.where(np.arange(len(luck.q)) % 100 < tested, luck.q, np.nan))
+
+    monkeypatch.setattr(finder.coins, "new_coins", lame)
+    q_p = finder._q_p(
+        log_of(n=400),
+        heterogeneity.compare_segments(log_of(n=400), "phone", "y"),
+        finder.decisions.Goal("y", 1.0),
+        finder.decisions.Design("phone"),
+    )
+    assert math.isnan(q_p) != known
+
+
 # What cannot be done
 
 
@@ -417,16 +443,26 @@ def test_values_that_lie_near_each_other_stay_apart(name, monkeypatch):
         caught(guard_near, name)
 
 
-def test_columns_called_alike_make_no_segment_of_two():
-    """A column "a = x" beside a column a with the value x: both are cut, and stay two."""
+def guard_alike(rules):
+    """A column "a = x" beside a column a with the value x, which nobody has together."""
     rng = np.random.default_rng(3)
-    table = pd.DataFrame({"a = x": rng.random(900) < 0.5, "a": rng.choice(["x", "z"], 900)})
-    values = finder.features(table)
+    text = rng.choice(["x", "z"], 900)
+    own = (text == "z") & (rng.random(900) < 0.5)
+    table = finder.features(pd.DataFrame({"a = x": own, "a": text})).iloc[:, :2]
     treated = rng.random(900) < 0.5
-    y = 9.0 * treated * (values.iloc[:, 0] + 2 * values.iloc[:, 1]) + rng.normal(0, 1, 900)
-    tree = finder.grow(values, treated, y.to_numpy())
-    rules = finder.rules(tree, values)
-    assert len(set(rules.values())) == len(rules) == tree.get_n_leaves() >= 3
+    y = 9.0 * treated * (table.iloc[:, 0] + 2 * table.iloc[:, 1]) + rng.normal(0, 1, 900)
+    tree = finder.grow(table, treated, y.to_numpy())
+    found = rules(tree, table)
+    assert len(set(found.values())) == len(found) == tree.get_n_leaves() == 3
+
+
+def test_columns_called_alike_make_no_segment_of_two():
+    guard_alike(finder.rules)
+
+    def alike(tree, table):
+        return {n: rule.removesuffix(" (2)") for n, rule in finder.rules(tree, table).items()}
+
+    caught(guard_alike, alike)
 
 
 def test_a_tiny_outcome_is_searched_too():
