@@ -65,9 +65,7 @@ def features(table: pd.DataFrame) -> pd.DataFrame:
     return pd.get_dummies(table, prefix_sep=" = ").astype(float)
 
 
-def grow(
-    table: pd.DataFrame, treated: np.ndarray, outcome: np.ndarray, most: int = MOST
-) -> DecisionTreeRegressor:
+def grow(table: pd.DataFrame, treated: np.ndarray, outcome: np.ndarray) -> DecisionTreeRegressor:
     """A tree whose leaves are segments with unlike lifts, as far as these users show.
 
     table: from `features`; treated, outcome: one value a user. The tree cuts the transformed
@@ -76,7 +74,7 @@ def grow(
     """
     share, least = treated.mean(), fewest(treated)
     moved = (outcome - outcome.mean()) * (treated - share) / (share * (1 - share))
-    tree = DecisionTreeRegressor(max_leaf_nodes=most, min_samples_leaf=least, random_state=0)
+    tree = DecisionTreeRegressor(max_leaf_nodes=MOST, min_samples_leaf=least, random_state=0)
     return tree.fit(table.to_numpy(), moved / (moved.std() or 1.0))  # no number is too small
 
 

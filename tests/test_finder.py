@@ -115,7 +115,7 @@ def guard_words(rules_of):
     for seed in range(12):
         log = log_of(seed=seed, n=1_200)
         table, treated = finder.features(log[COLUMNS]), (log["group"] == "treatment").to_numpy()
-        tree = finder.grow(table, treated, log["y"].to_numpy(), most=6)
+        tree = finder.grow(table, treated, log["y"].to_numpy())
         leaf = tree.apply(table.to_numpy())
         rough = table.assign(score=table["score"].round(4))
         for number, rule in rules_of(tree, table).items():
@@ -142,7 +142,7 @@ def test_what_goes_without_saying_is_not_said():
     effect = 9 * table["town = Oslo"] + 5 * table["town = Rome"] + table["member"] * 2
     treated = rng.random(1_200) < 0.5
     y = (treated * effect + rng.normal(0, 0.5, 1_200)).to_numpy()
-    rules = finder.rules(finder.grow(table, treated, y, most=6), table).values()
+    rules = finder.rules(finder.grow(table, treated, y), table).values()
     assert any(re.search("(^|, )not town = ", rule) for rule in rules)  # where none is said
     assert not any("not town" in rule for rule in rules if re.search("(^|, )town = ", rule))
     assert any("not member" in rule and "town = " in rule for rule in rules)

@@ -116,3 +116,42 @@ def test_a_segment_without_a_lift_is_no_segment_that_does_not_differ():
     said = findings.report(found, COLUMNS, "points")[3]
     assert said.endswith("whether they differ cannot be tested, because one has no lift.")
     assert "none found" not in said
+
+
+def guard_scale(report):
+    """A rate of 0.01 is one percentage point, in every number of the report."""
+    log = log_of("a frequent rate")
+    plain = finder.search(log, COLUMNS, "y", 0.001)
+    for found in (plain, plain._replace(doubt="do not read: few users; seen in all users")):
+        small, large = (report(found, COLUMNS, "points", scale) for scale in (1.0, 100.0))
+        for one, other in zip(small[1:], large[1:], strict=True):
+            numbers = [
+                np.array([float(x.replace(",", "")) for x in re.findall(SIGNED, line)])
+                for line in (one, other)
+            ]
+            assert np.allclose(100 * numbers[0], numbers[1], rtol=0.01)
+
+
+def test_every_number_is_in_the_unit_of_the_report():
+    guard_scale(findings.report)
+
+    def half_scaled(found, columns, unit, scale):
+        lines = findings.report(found, columns, unit, scale)
+        return [lines[0], findings.report(found, columns, unit)[1], *lines[2:]]
+
+    caught(guard_scale, half_scaled)
+
+
+@pytest.mark.parametrize(("cost", "said"), [(1e3, "No segment"), (1e-9, "Every segment")])
+def test_where_the_claims_part_nobody_it_is_said(cost, said):
+    found = finder.search(log_of(), COLUMNS, "y", cost)
+    all_gain = found.values.assign(treated=[0.0, 1.0, 1.0, 0.0])
+    found = found if cost > 1 else found._replace(values=all_gain)
+    assert f"{said} claims more than the cost." in findings.report(found, COLUMNS, "points")[4]
+
+
+def test_a_doubt_says_where_it_was_seen():
+    found = finder.search(few_buyers(1), COLUMNS, "y", 1.0, control_share=0.9)
+    assert found.doubt.startswith("do not read: heavy tail")
+    assert found.doubt.endswith("; seen in all users")
+    assert found.doubt in findings.report(found, COLUMNS, "dollars")[4]

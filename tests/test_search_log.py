@@ -46,6 +46,12 @@ def test_numbers_are_numbers_and_names_are_names(tmp_path):
     assert "segment" not in read
 
 
+def test_a_code_keeps_its_zeros(tmp_path):
+    log = make().assign(code=lambda table: np.where(table["age"] > 50, "00501", "90210"))
+    read = data.load_log(save(log, tmp_path / "log.csv"), "", "y", cuts=["code"])
+    assert set(read["code"]) == {"00501", "90210"}
+
+
 def test_parquet_and_true_or_false(tmp_path):
     log = make().assign(member=lambda table: table["member"] == "Yes")
     log.to_parquet(tmp_path / "log.parquet")
@@ -157,6 +163,7 @@ def test_both_kinds_of_segments_run_both_notebooks(course, tmp_path, capsys):
     assert len(course) == 2
     printed = capsys.readouterr().out
     assert "all users: " in printed and "Searched: age, place, member" in printed
+    assert printed.count("each taken for a user") == 1
     first = printed.index("all users: ")
     assert first < printed.index("Searched: ")
     (folder,) = (notebooks.ROOT / "runs").iterdir()
