@@ -436,6 +436,17 @@ def test_a_shop_without_a_claim_worth_its_cost_has_no_answer():
     guard_message(lambda: solve("13-own-shop", {"cost": 90.0}), "no segment claims more")
 
 
+def test_the_zodiac_is_that_of_the_notebook_and_of_its_solution():
+    for path in (PATH, PATH.parent / "solutions" / PATH.name):
+        cells = [c.source for c in nbformat.read(path, 4).cells if "own_signs = " in c.source]
+        line = next(line for line in cells[0].splitlines() if line.startswith("own_signs = "))
+        for seed in range(6):
+            space = {"seed": seed}
+            exec(line, space)
+            expected = 100 * (1 - (1 - stats.norm.sf(1.96)) ** space["own_signs"])
+            assert solve("13-own-stars", {"seed": seed}).also == pytest.approx(expected)
+
+
 def test_the_stars_are_counted_the_same_by_another_hand():
     """The share of trials, by other draws, within what the check allows for."""
     for seed in (0, 1, 5):
